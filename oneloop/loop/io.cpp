@@ -1,0 +1,246 @@
+#include "oneloop/loop/io.hpp"
+
+#include <cerrno>
+
+#include "oneloop/loop/loop.hpp"
+#include "oneloop/loop/parker.hpp"
+#include "oneloop/loop/reactor.hpp"
+
+namespace oneloop::inline v0 {
+namespace {
+
+/// May the calling thread's waiter make system calls itself?
+bool calls_directly() noexcept {
+  loop* l = loop::current();
+  return l == nullptr || l->io().direct();
+}
+
+std::string about(const descriptor_state* s) {
+  return s == nullptr ? "closed" : "fd " + std::to_string(s->handle().fd);
+}
+
+}  // namespace
+
+// ---- calls ----
+
+const operation_info io_operation::infos[] = {
+    {"io.read", cancel, describe},        {"io.write", cancel, describe},
+    {"io.receive", cancel, describe},     {"io.send", cancel, describe},
+    {"io.receive_message", cancel, describe}, {"io.send_message", cancel, describe},
+    {"io.accept", cancel, describe},      {"io.connect", cancel, describe},
+};
+
+io_operation::io_operation(io_operation&& o) noexcept
+    : state_{o.state_}, address_size_{o.address_size_} {
+  request_.op = o.request_.op;
+  request_.flags = o.request_.flags;
+  request_.data = o.request_.data;
+  request_.size = o.request_.size;
+  request_.address = o.request_.address;
+  request_.message = o.request_.message;
+}
+
+std::string io_operation::describe(const void* op) {
+  return about(static_cast<const io_operation*>(op)->state_);
+}
+
+bool io_operation::refused() noexcept {
+  if (state_ != nullptr && state_->hold()) return false;
+  request_.result = -EBADF;
+  return true;
+}
+
+// Whether the next call this way is worth trying.
+void io_operation::learn(std::int64_t n) noexcept {
+  const direction d = direction_of(request_.op);
+  if (n == -EAGAIN) {
+    state_->set_drained(d, true);
+  } else if (n > 0 && static_cast<std::size_t>(n) < request_.size && request_.flags == 0) {
+    state_->set_drained(d, state_->stream());
+  } else {
+    state_->set_drained(d, false);
+  }
+}
+
+bool io_operation::await_ready() noexcept {
+  if (refused()) return true;
+  request_.handle = state_->handle();
+  request_.address_size = request_.address != nullptr ? &address_size_ : nullptr;
+  bool finished = false;
+  // A connect is never tried: it would have to be started, and then belongs to the driver.
+  request_.drained = state_->drained(direction_of(request_.op));
+  if (request_.op != io_op::connect && !request_.drained && calls_directly()) {
+    request_.result = try_call(request_);
+    learn(request_.result);
+    finished = request_.result != -EAGAIN;
+    request_.tried = !finished;
+  }
+  state_->drop();
+  return finished;
+}
+
+bool io_operation::await_suspend(waiter& w) {
+  if (refused()) return false;
+  w.arm(this, infos[static_cast<std::size_t>(request_.op)]);
+  waiter_ = &w;
+  driver_ = &io_of(w);
+  request_.owner = this;
+  request_.done = done;
+  request_.stream = request_.size != 0 && request_.flags == 0 && state_->stream();
+  driver_->submit(request_);
+  return true;
+}
+
+void io_operation::done(io_request& r) noexcept {
+  auto& self = *static_cast<request&>(r).owner;
+  descriptor_state& s = *self.state_;
+  const bool closed = s.closed();
+  if (!closed) self.learn(r.result);
+  bool cancelled = false;
+  if (r.result == -ECANCELED) {
+    cancelled = self.cancel_asked_ && !closed;
+    r.result = -EBADF;
+  } else if (closed && r.result <= 0) {
+    r.result = -EBADF;  // the end of the stream that closing itself has made
+  }
+  s.drop();
+  waiter& w = *self.waiter_;
+  if (!w.try_claim()) return;
+  cancelled ? w.wake_cancelled() : w.wake();
+}
+
+void io_operation::cancel(void* op, waiter&) noexcept {
+  auto& self = *static_cast<io_operation*>(op);
+  self.cancel_asked_ = true;
+  self.driver_->cancel(self.request_);
+}
+
+// ---- readiness ----
+
+const operation_info readiness_operation::infos[] = {
+    {"io.readable", cancel, describe},
+    {"io.writable", cancel, describe},
+};
+
+std::string readiness_operation::describe(const void* op) {
+  return about(static_cast<const readiness_operation*>(op)->state_);
+}
+
+bool readiness_operation::look() noexcept {
+  if (state_ == nullptr || !state_->hold()) return true;
+  bool yes = false;
+  if (calls_directly()) {
+    yes = ready_now(state_->handle().fd, watch_.way);
+    watch_.tried = !yes;
+  }
+  state_->drop();
+  return yes;
+}
+
+bool readiness_operation::await_ready() noexcept {
+  won_ = look();
+  return won_;
+}
+
+enlisted readiness_operation::enlist(waiter& w) {
+  won_ = false;
+  if (state_ == nullptr || !state_->hold()) {
+    if (!w.try_claim()) return enlisted::lost;
+    won_ = true;
+    return enlisted::completed;
+  }
+  waiter_ = &w;
+  driver_ = &io_of(w);
+  watch_.handle = state_->handle();
+  watch_.owner = this;
+  watch_.ready = ready;
+  driver_->watch(watch_);
+  watch_.tried = false;
+  return enlisted::waiting;
+}
+
+bool readiness_operation::await_suspend(waiter& w) {
+  w.arm(this, infos[static_cast<std::size_t>(watch_.way)]);
+  if (enlist(w) == enlisted::waiting) return true;
+  w.disarm();
+  return false;
+}
+
+void readiness_operation::delist() noexcept {
+  if (driver_ == nullptr) return;
+  driver_->unwatch(watch_);
+  driver_ = nullptr;
+  state_->drop();
+}
+
+void readiness_operation::ready(io_watch& w) noexcept {
+  auto& self = *static_cast<owned_watch&>(w).owner;
+  self.driver_ = nullptr;
+  self.state_->drop();
+  if (!self.waiter_->try_claim()) return;
+  self.won_ = true;
+  self.waiter_->wake();
+}
+
+void readiness_operation::cancel(void* op, waiter& w) noexcept {
+  auto& self = *static_cast<readiness_operation*>(op);
+  if (!w.try_claim()) return;
+  self.delist();
+  w.wake_cancelled();
+}
+
+// ---- the functions ----
+
+struct io_factory {
+  static io_operation transfer(descriptor& d, io_op op, void* data, std::size_t size, int flags) {
+    io_operation o{d, op};
+    o.request_.data = data;
+    o.request_.size = size;
+    o.request_.flags = flags;
+    return o;
+  }
+  static io_operation message(descriptor& d, io_op op, msghdr* m, int flags) {
+    io_operation o{d, op};
+    o.request_.message = m;
+    o.request_.flags = flags;
+    return o;
+  }
+  static io_operation address(descriptor& d, io_op op, sockaddr* a, socklen_t size) {
+    io_operation o{d, op};
+    o.request_.address = a;
+    o.address_size_ = size;
+    return o;
+  }
+};
+
+namespace io {
+
+io_operation receive(descriptor& d, std::span<std::byte> to, int flags) noexcept {
+  return io_factory::transfer(d, io_op::recv, to.data(), to.size(), flags);
+}
+io_operation send(descriptor& d, std::span<const std::byte> from, int flags) noexcept {
+  return io_factory::transfer(d, io_op::send, const_cast<std::byte*>(from.data()), from.size(),
+                              flags);
+}
+io_operation read(descriptor& d, std::span<std::byte> to) noexcept {
+  return io_factory::transfer(d, io_op::read, to.data(), to.size(), 0);
+}
+io_operation write(descriptor& d, std::span<const std::byte> from) noexcept {
+  return io_factory::transfer(d, io_op::write, const_cast<std::byte*>(from.data()), from.size(), 0);
+}
+io_operation receive_message(descriptor& d, msghdr& message, int flags) noexcept {
+  return io_factory::message(d, io_op::recvmsg, &message, flags);
+}
+io_operation send_message(descriptor& d, const msghdr& message, int flags) noexcept {
+  return io_factory::message(d, io_op::sendmsg, const_cast<msghdr*>(&message), flags);
+}
+io_operation accept(descriptor& d, sockaddr_storage* peer) noexcept {
+  return io_factory::address(d, io_op::accept, reinterpret_cast<sockaddr*>(peer),
+                             peer != nullptr ? sizeof *peer : 0);
+}
+io_operation connect(descriptor& d, const sockaddr* address, socklen_t size) noexcept {
+  return io_factory::address(d, io_op::connect, const_cast<sockaddr*>(address), size);
+}
+
+}  // namespace io
+}  // namespace oneloop::inline v0

@@ -1,0 +1,67 @@
+// Timers: a pairing heap of nodes that live in whoever waits. Adding is O(1), removing O(log n)
+// amortised, a million pending timers allocate nothing. Equal deadlines fire in the order in which
+// they were added.
+//
+//     struct alarm : oneloop::timer_node { ... };   // sets fire
+//     q.add(a, deadline);
+//     while (timer_node* t = q.pop_due(now)) t->fire(*t);
+#pragma once
+
+#include <cstdint>
+
+#include "oneloop/base/clock.hpp"
+#include "oneloop/base/config.hpp"
+
+namespace oneloop::inline v0 {
+
+/// One pending timer, embedded by its owner. 56 bytes. The owner removes it before it dies.
+struct timer_node {
+  using fire_fn = void (*)(timer_node&) noexcept;
+  explicit timer_node(fire_fn f) noexcept : fire{f} {}
+  timer_node(const timer_node&) = delete;
+  timer_node& operator=(const timer_node&) = delete;
+
+  /// On the loop's thread, when the deadline has passed; the node is out of the queue then.
+  fire_fn fire;
+  time_point deadline{};
+
+  [[nodiscard]] bool pending() const noexcept { return pending_; }
+
+ private:
+  friend class timer_queue;
+  std::uint64_t sequence_ = 0;
+  timer_node* child_ = nullptr;    // leftmost child
+  timer_node* sibling_ = nullptr;  // next to the right
+  timer_node* before_ = nullptr;   // left sibling, or the parent of a leftmost child
+  bool pending_ = false;
+};
+
+/// The timers of one loop; used on its thread only.
+class ONELOOP_API timer_queue {
+ public:
+  timer_queue() = default;
+  timer_queue(const timer_queue&) = delete;
+  timer_queue& operator=(const timer_queue&) = delete;
+
+  void add(timer_node& t, time_point deadline) noexcept;
+  /// Takes it out; false if it is not pending (fired already, or never added).
+  bool remove(timer_node& t) noexcept;
+  /// The earliest deadline, `never` if there is none.
+  [[nodiscard]] time_point next() const noexcept { return root_ ? root_->deadline : never; }
+  /// Takes out one timer whose deadline is not after `now`; null if there is none.
+  timer_node* pop_due(time_point now) noexcept;
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  static bool earlier(const timer_node& a, const timer_node& b) noexcept {
+    return a.deadline != b.deadline ? a.deadline < b.deadline : a.sequence_ < b.sequence_;
+  }
+  static timer_node* meld(timer_node* a, timer_node* b) noexcept;
+  static timer_node* merge_pairs(timer_node* first) noexcept;
+
+  timer_node* root_ = nullptr;
+  std::uint64_t next_sequence_ = 0;
+  std::size_t size_ = 0;
+};
+
+}  // namespace oneloop::inline v0

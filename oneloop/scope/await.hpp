@@ -1,0 +1,128 @@
+// Waiting: what every model does around an operation, and the blocking form of it.
+//
+//     std::optional<int> v = oneloop::await(ch.receive());       // in a fiber or a plain thread
+//     auto r = oneloop::await(oneloop::try_await(s.read(buf)));   // errors as values
+//
+// Every wait is a checkpoint: in a cancelled scope it throws `cancelled` before it starts anything,
+// also if the operation could finish at once.
+#pragma once
+
+#include <expected>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+#include "oneloop/base/error.hpp"
+#include "oneloop/loop/waiter.hpp"
+#include "oneloop/scope/context.hpp"
+
+namespace oneloop::inline v0 {
+
+/// An operation that wants to act when it was cancelled: its await_cancelled() gives a result in
+/// place of the exception, or throws.
+template <class Op>
+concept handles_cancel = requires(Op& op) { op.await_cancelled(); };
+
+/// The end of a wait: the result of `op`, or the exception.
+template <class Op>
+decltype(auto) conclude(Op& op, outcome how) {
+  if (how == outcome::cancelled) [[unlikely]] {
+    if constexpr (handles_cancel<Op>) {
+      return op.await_cancelled();
+    } else {
+      throw cancelled{};
+    }
+  }
+  return op.await_resume();
+}
+
+/// An operation that must be waited for even in a cancelled scope declares `unchecked`: its wait is
+/// no checkpoint (the join of a nursery, whose children are cancelled instead).
+template <class Op>
+void enter_wait(context& c) {
+  if constexpr (!requires { typename std::remove_reference_t<Op>::unchecked; }) c.checkpoint();
+}
+
+/// Things that are not operations but can be turned into one by an overload of `as_operation` found
+/// by argument-dependent lookup (a deferred, a join handle). Operations are themselves.
+template <class Op>
+  requires operation<std::remove_reference_t<Op>>
+constexpr Op&& as_operation(Op&& op) noexcept {
+  return static_cast<Op&&>(op);
+}
+
+template <class A>
+concept awaitable = requires(A&& a) { as_operation(static_cast<A&&>(a)); };
+
+template <class A>
+using await_result =
+    decltype(std::declval<std::remove_reference_t<decltype(as_operation(std::declval<A>()))>&>()
+                 .await_resume());
+
+/// Suspends the calling fiber or plain thread until `op` has finished; its result or exception.
+/// In a coroutine body, or in a function that a loop calls, it throws would_block_loop: waiting
+/// there would stop the loop (and what is waited for could never come).
+///
+/// Cancellation: throws `cancelled` if a visible scope is cancelled; then `op` did not happen.
+template <class A>
+  requires awaitable<A>
+decltype(auto) await(A&& a) {
+  context& c = context::blocking("await");
+  auto&& op = as_operation(static_cast<A&&>(a));
+  enter_wait<decltype(op)>(c);
+  outcome how = outcome::completed;
+  if (!op.await_ready() && op.await_suspend(c)) {
+    c.park(c);
+    how = c.finish();
+  }
+  return conclude(op, how);
+}
+
+/// Runs `get`; an oneloop::error becomes the value, everything else (also `cancelled`) is thrown
+/// on.
+template <class Get>
+auto errors_as_values(Get&& get) -> std::expected<std::invoke_result_t<Get>, std::error_code> {
+  try {
+    if constexpr (std::is_void_v<std::invoke_result_t<Get>>) {
+      get();
+      return {};
+    } else {
+      return get();
+    }
+  } catch (const error& e) {
+    return std::unexpected{e.code()};
+  }
+}
+
+/// How a composite keeps what it was given: an lvalue operation by reference, everything else by
+/// value (operations may be moved until they start).
+template <class A>
+using stored_operation =
+    std::conditional_t<std::is_lvalue_reference_v<decltype(as_operation(std::declval<A>()))>,
+                       decltype(as_operation(std::declval<A>())),
+                       std::remove_cvref_t<decltype(as_operation(std::declval<A>()))>>;
+
+/// An operation that gives std::expected<T, std::error_code> in place of T or an oneloop::error.
+/// `Op` is held by value if it was given as an rvalue.
+template <class Op>
+class try_operation {
+ public:
+  explicit try_operation(Op&& op) : op_(static_cast<Op&&>(op)) {}
+  bool await_ready() { return op_.await_ready(); }
+  bool await_suspend(waiter& w) { return op_.await_suspend(w); }
+  auto await_resume() {
+    return errors_as_values([this]() -> decltype(auto) { return op_.await_resume(); });
+  }
+
+ private:
+  Op op_;
+};
+
+/// `co_await try_await(op)` in a coroutine, `await(try_await(op))` elsewhere.
+template <class A>
+  requires awaitable<A>
+auto try_await(A&& a) {
+  return try_operation<stored_operation<A>>{as_operation(static_cast<A&&>(a))};
+}
+
+}  // namespace oneloop::inline v0

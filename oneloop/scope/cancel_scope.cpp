@@ -1,0 +1,256 @@
+#include "oneloop/scope/cancel_scope.hpp"
+
+#include <mutex>
+
+#include "oneloop/loop/parker.hpp"
+#include "oneloop/scope/context.hpp"
+
+namespace oneloop::inline v0 {
+
+// Holds the lock of a plain thread's scopes, and rouses the thread afterwards; nothing on a loop.
+class cancel_scope::guard {
+ public:
+  explicit guard(cancel_scope& s) noexcept : thread_{s.thread_} {
+    if (thread_ != nullptr) thread_->lock.lock();
+  }
+  ~guard() {
+    if (thread_ == nullptr) return;
+    if (rouse) thread_->rouse(*thread_);
+    thread_->lock.unlock();
+  }
+  guard(const guard&) = delete;
+  guard& operator=(const guard&) = delete;
+  bool rouse = false;
+
+ private:
+  thread_domain* thread_;
+};
+
+cancel_scope::deadline_timer::deadline_timer(cancel_scope& s) noexcept
+    : timer_node{[](timer_node& t) noexcept { static_cast<deadline_timer&>(t).scope.cancel(); }},
+      scope{s} {}
+
+cancel_scope::cancel_scope(loop* home, thread_domain* thread, cancel_scope* parent,
+                           scope_options options)
+    : home_{home},
+      thread_{thread},
+      parent_{parent},
+      deadline_{options.deadline_},
+      timer_{*this},
+      shield_{options.shield_} {
+  if (options.within_) {
+    const time_point now = home_ != nullptr ? home_->now() : clock::now();
+    deadline_ = std::min(deadline_, after(now, *options.within_));
+  }
+  {
+    guard g{*this};
+    if (parent_ != nullptr) parent_->children_.push_back(*this);
+    effective_.store(cancelled_from_above(), std::memory_order_relaxed);
+  }
+  arm_deadline();
+}
+
+cancel_scope::~cancel_scope() {
+  if (timer_.pending()) {
+    (home_ != nullptr ? home_->timers() : parker::current().timers()).remove(timer_);
+  }
+  if (link_ != nullptr) {
+    {
+      std::scoped_lock l{link_->lock};
+      link_->scope = nullptr;
+    }
+    link_->release();
+  }
+  guard g{*this};
+  unlink();
+}
+
+void cancel_scope::arm_deadline() noexcept {
+  timer_queue& timers = home_ != nullptr ? home_->timers() : parker::current().timers();
+  timers.remove(timer_);
+  if (deadline_ == never || cancel_called()) return;
+  const time_point now = home_ != nullptr ? home_->now() : clock::now();
+  if (deadline_ <= now) {
+    cancel();
+  } else {
+    timers.add(timer_, deadline_);
+  }
+}
+
+void cancel_scope::cancel() noexcept {
+  guard g{*this};
+  if (cancel_called()) return;
+  cancel_called_.store(true, std::memory_order_relaxed);
+  g.rouse = true;
+  refresh();
+}
+
+void cancel_scope::set_deadline(time_point t) noexcept {
+  deadline_ = t;
+  arm_deadline();
+}
+
+void cancel_scope::set_shield(bool on) noexcept {
+  guard g{*this};
+  shield_ = on;
+  g.rouse = true;
+  refresh();
+}
+
+void cancel_scope::set_external(bool cancelled) noexcept {
+  guard g{*this};
+  external_ = cancelled;
+  g.rouse = true;
+  refresh();
+}
+
+time_point cancel_scope::effective_deadline() const noexcept {
+  time_point earliest = never;
+  for (const cancel_scope* s = this; s != nullptr; s = s->parent_) {
+    earliest = std::min(earliest, s->cancel_called() ? time_point::min() : s->deadline_);
+    if (s->shield_) break;
+  }
+  return earliest;
+}
+
+// Recomputes the effective state of this scope and of all below it that it changes for. A walk in
+// preorder without recursion: scopes may be nested very deeply.
+void cancel_scope::refresh() noexcept {
+  cancel_scope* s = this;
+  for (;;) {
+    const bool now = s->cancel_called() || s->cancelled_from_above();
+    const bool changed = now != s->cancelled();
+    if (changed) {
+      s->effective_.store(now, std::memory_order_relaxed);
+      // A thread asks its own operation once it has been roused; see thread_context.
+      if (now && thread_ == nullptr) {
+        for (context* c = s->contexts_.front(); c != nullptr; c = s->contexts_.next(*c)) {
+          c->request_cancel();
+        }
+      }
+      for (scope_listener* l = s->listeners_.front(); l != nullptr; l = s->listeners_.next(*l)) {
+        l->changed(now);
+      }
+      if (cancel_scope* child = s->children_.front()) {
+        s = child;
+        continue;
+      }
+    }
+    cancel_scope* sibling = nullptr;
+    while (s != this && (sibling = s->parent_->children_.next(*s)) == nullptr) s = s->parent_;
+    if (s == this) return;
+    s = sibling;
+  }
+}
+
+bool cancel_scope::absorb() noexcept {
+  guard g{*this};
+  absorbed_ = cancel_called() && !cancelled_from_above();
+  return absorbed_;
+}
+
+void cancel_scope::note_thrown() noexcept {
+  for (cancel_scope* s = this; s != nullptr && s->cancelled(); s = s->parent_) s->thrown_ = true;
+}
+
+void cancel_scope::attach(context& c) noexcept {
+  guard g{*this};
+  contexts_.push_back(c);
+}
+
+void cancel_scope::detach(context& c) noexcept {
+  guard g{*this};
+  static_cast<list_hook<>&>(c).unlink();
+}
+
+void cancel_scope::listen(scope_listener& l) noexcept {
+  guard g{*this};
+  listeners_.push_back(l);
+  if (cancelled()) l.changed(true);
+}
+
+void cancel_scope::unlisten(scope_listener& l) noexcept {
+  guard g{*this};
+  l.unlink();
+}
+
+void cancel_scope::bind(scope_link& link) noexcept {
+  link.retain();
+  link_ = &link;
+  {
+    std::scoped_lock l{link.lock};
+    link.scope = this;
+  }
+  link.apply();
+}
+
+cancel_handle cancel_scope::handle() {
+  if (link_ == nullptr) {
+    link_ = scope_link::create(home_, thread_);
+    link_->scope = this;
+  }
+  link_->retain();
+  return cancel_handle{link_};
+}
+
+scope_link* scope_link::create(loop* home, thread_domain*) {
+  auto* link = new scope_link;
+  link->run = [](ready_item& item) noexcept {
+    auto& self = static_cast<scope_link&>(item);
+    self.queued.store(false, std::memory_order_seq_cst);
+    self.apply();
+    self.release();
+  };
+  if (home != nullptr) {
+    link->mail = &home->mail();
+    link->mail->retain();
+  }
+  return link;
+}
+
+void scope_link::release() noexcept {
+  if (references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (mail != nullptr) mail->release();
+  delete this;
+}
+
+void scope_link::apply() noexcept {
+  // On a loop the lock is never contended: only its own thread comes here. Held across the call, it
+  // keeps a plain thread's scope from ending meanwhile.
+  std::scoped_lock l{lock};
+  if (scope == nullptr) return;
+  if (want_cancel.load(std::memory_order_seq_cst)) scope->cancel();
+  scope->set_external(want_external.load(std::memory_order_seq_cst));
+}
+
+void scope_link::notify() noexcept {
+  if (mail == nullptr) {
+    apply();
+    return;
+  }
+  if (queued.exchange(true, std::memory_order_seq_cst)) return;
+  retain();
+  if (!mail->push(*this)) release();
+}
+
+cancel_handle::cancel_handle(scope_link* link) noexcept : link_{link} {}
+cancel_handle::cancel_handle(const cancel_handle& o) noexcept : link_{o.link_} {
+  if (link_ != nullptr) link_->retain();
+}
+cancel_handle::~cancel_handle() {
+  if (link_ != nullptr) link_->release();
+}
+
+void cancel_handle::cancel() const noexcept {
+  if (link_ == nullptr) return;
+  link_->want_cancel.store(true, std::memory_order_seq_cst);
+  link_->notify();
+}
+
+void cancel_handle::set_external(bool cancelled) const noexcept {
+  if (link_ == nullptr) return;
+  link_->want_external.store(cancelled, std::memory_order_seq_cst);
+  link_->notify();
+}
+
+}  // namespace oneloop::inline v0

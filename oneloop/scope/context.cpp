@@ -1,0 +1,78 @@
+#include "oneloop/scope/context.hpp"
+
+#include <string_view>
+
+#include "oneloop/base/error.hpp"
+#include "oneloop/scope/local.hpp"
+#include "oneloop/scope/root.hpp"
+
+namespace oneloop::inline v0 {
+
+context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
+                 spawn_info info)
+    : waiter{home, resume}, kind_{kind}, scope_{&scope}, parent_{parent}, info_{info} {
+  scope.attach(*this);
+  if (parent == nullptr) return;
+  nursery_ = nullptr;
+  locals = local_binding::share(parent->locals);
+  if (parent->home() == home && home != nullptr) parent->children_.push_back(sibling_);
+}
+
+context::~context() {
+  local_binding::drop(locals);
+  sibling_.unlink();
+  scope_->detach(*this);
+}
+
+context& context::current() {
+  if (loop* l = loop::current()) {
+    return l->active != nullptr ? *l->active : loop_root::of(*l).self();
+  }
+  return thread_root::current().self();
+}
+
+context& context::blocking(const char* what) {
+  context& c = current();
+  if (c.park == nullptr) throw would_block_loop{what};
+  return c;
+}
+
+void context::throw_cancelled() {
+  scope_->note_thrown();
+  throw cancelled{};
+}
+
+void context::enter(cancel_scope& inner) noexcept {
+  scope_->detach(*this);
+  scope_ = &inner;
+  inner.attach(*this);
+}
+
+void context::leave(cancel_scope& inner) noexcept {
+  inner.detach(*this);
+  scope_ = inner.parent();
+  scope_->attach(*this);
+}
+
+void context::write_tree(std::string& out, int depth) const {
+  static constexpr const char* kinds[] = {"coroutine", "fiber", "thread", "callback"};
+  out.append(static_cast<std::size_t>(depth) * 2, ' ').append(info_.name);
+  out.append(" [").append(kinds[static_cast<int>(kind_)]).append("]");
+  if (info_.where.line() != 0) {
+    std::string_view file = info_.where.file_name();
+    if (auto slash = file.rfind('/'); slash != file.npos) file.remove_prefix(slash + 1);
+    out.append(" started at ").append(file).append(":").append(std::to_string(info_.where.line()));
+  }
+  if (const operation_info* op = waiting_for()) {
+    out.append(", waits for ").append(op->name);
+    if (op->describe != nullptr) out.append(" (").append(op->describe(operation())).append(")");
+  }
+  if (scope_->cancelled()) out += ", cancelled";
+  out += '\n';
+  auto& children = const_cast<context*>(this)->children_;
+  for (tree_hook* h = children.front(); h != nullptr; h = children.next(*h)) {
+    h->owner.write_tree(out, depth + 1);
+  }
+}
+
+}  // namespace oneloop::inline v0

@@ -1,0 +1,109 @@
+// The context: what flows down from a party to everything that it awaits, as one pointer: its home
+// loop, its current cancel scope, its nursery, its task-locals. And the party itself: who acts,
+// across many waits; the node of the tree that dumps show.
+//
+// A party does one thing at a time, so its context is also its waiter: waiting costs no memory at
+// all beyond the context. Code that runs on a loop finds its own by context::current().
+//
+//     oneloop::context& c = oneloop::context::current();
+//     log(c.name(), c.scope().cancelled());
+#pragma once
+
+#include <source_location>
+#include <string>
+
+#include "oneloop/base/config.hpp"
+#include "oneloop/base/intrusive.hpp"
+#include "oneloop/loop/loop.hpp"
+#include "oneloop/loop/waiter.hpp"
+#include "oneloop/scope/cancel_scope.hpp"
+
+namespace oneloop::inline v0 {
+
+class context;
+class nursery;
+struct local_binding;
+
+/// Who started a party, and what it is called; literals, not copies.
+struct spawn_info {
+  const char* name = "task";
+  std::source_location where = std::source_location::current();
+};
+
+/// Gives a party a name when it is started: `n.start(named{"reader", read_loop}, socket)`. `name`
+/// must outlive the party (use a literal).
+template <class F>
+struct named {
+  const char* name;
+  F fn;
+};
+template <class F>
+named(const char*, F) -> named<F>;
+
+/// How the code of a party waits.
+enum class party_kind : std::uint8_t { coroutine, fiber, thread, callback };
+
+class ONELOOP_API context : public waiter, public list_hook<> {
+ public:
+  /// For models. `parent` (null for a root) must outlive this, on the same loop or thread.
+  context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
+          spawn_info info);
+  ~context();
+
+  /// The context of the code that runs now, in any model. On a loop's own stack outside every party
+  /// it is the loop's root; on a plain thread, that thread's (made on first use).
+  [[nodiscard]] static context& current();
+  /// The same for a call that is going to block: throws would_block_loop (naming `what`) in a
+  /// coroutine body or on a loop's own stack.
+  [[nodiscard]] static context& blocking(const char* what);
+
+  [[nodiscard]] party_kind kind() const noexcept { return kind_; }
+  [[nodiscard]] cancel_scope& scope() const noexcept { return *scope_; }
+  [[nodiscard]] const char* name() const noexcept { return info_.name; }
+  [[nodiscard]] const std::source_location& spawned_at() const noexcept { return info_.where; }
+  [[nodiscard]] context* parent() const noexcept { return parent_; }
+  void rename(const char* literal) noexcept { info_.name = literal; }
+  /// The innermost nursery that this code is in the body of; null: only the loop's root nursery.
+  [[nodiscard]] nursery* innermost_nursery() const noexcept { return nursery_; }
+
+  /// A checkpoint without an operation: throws `cancelled` inside a cancelled scope.
+  void checkpoint() {
+    if (scope_->cancelled()) [[unlikely]]
+      throw_cancelled();
+  }
+  [[noreturn]] void throw_cancelled();
+
+  // ---- for models and regions ----
+
+  void enter(cancel_scope& inner) noexcept;
+  void leave(cancel_scope& inner) noexcept;  // back to inner's parent
+  void set_innermost_nursery(nursery* n) noexcept { nursery_ = n; }
+
+  /// Blocks the party until it is resumed: a fiber switches to its loop, a thread parks. Null where
+  /// blocking is impossible.
+  void (*park)(context&) = nullptr;
+
+  local_binding* locals = nullptr;  // see local.hpp
+
+  /// Depth-first walk over this party and everything below it, for dumps.
+  void write_tree(std::string& out, int depth) const;
+
+ private:
+  friend class intrusive_list<context, struct party_tree>;
+  struct tree_hook : list_hook<struct party_tree> {
+    explicit tree_hook(context& c) noexcept : owner{c} {}
+    context& owner;
+  };
+  party_kind kind_;
+  cancel_scope* scope_;
+  nursery* nursery_ = nullptr;
+  context* parent_;
+  spawn_info info_;
+  tree_hook sibling_{*this};
+  intrusive_list<tree_hook, struct party_tree> children_;
+};
+
+/// The context behind a waiter that is one (every waiter of a model is).
+inline context& context_of(waiter& w) noexcept { return static_cast<context&>(w); }
+
+}  // namespace oneloop::inline v0

@@ -1,0 +1,16 @@
+// Checks that are on when the environment says ONELOOP_DEBUG=1. Internal.
+#pragma once
+
+#include "oneloop/base/config.hpp"
+
+namespace oneloop::inline v0 {
+
+class context;
+
+/// Read once, at the first call.
+ONELOOP_API bool debug_checks() noexcept;
+
+/// A scope in which `cancelled` was thrown ended normally without absorbing it.
+ONELOOP_API void report_swallowed(const context& c) noexcept;
+
+}  // namespace oneloop::inline v0

@@ -1,0 +1,215 @@
+#include "oneloop/scope/nursery.hpp"
+
+#include <cassert>
+#include <mutex>
+#include <thread>
+
+#include "oneloop/base/error.hpp"
+#include "oneloop/scope/root.hpp"
+
+namespace oneloop::inline v0 {
+namespace {
+
+bool is_cancelled(const std::exception_ptr& e) noexcept {
+  try {
+    std::rethrow_exception(e);
+  } catch (const cancelled&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+constexpr operation_info join_info{"nursery.join", [](void*, waiter&) noexcept {}};
+
+}  // namespace
+
+// What the nursery keeps for a child elsewhere until it closes: the way to cancel it, and its
+// thread if it is one.
+struct nursery::remote_tie final : scope_listener {
+  remote_tie(cancel_scope& s, cancel_handle h) : scope{s}, proxy{std::move(h)} {
+    scope.listen(*this);
+  }
+  ~remote_tie() { scope.unlisten(*this); }
+  void changed(bool cancelled) noexcept override { proxy.set_external(cancelled); }
+  cancel_scope& scope;
+  cancel_handle proxy;
+};
+
+nursery::nursery(context& owner, scope_options options)
+    : owner_{owner},
+      outer_{owner.innermost_nursery()},
+      scope_{owner.home(), owner.scope().thread(), &owner.scope(), options} {
+  owner_.enter(scope_);
+  owner_.set_innermost_nursery(this);
+}
+
+nursery::~nursery() { assert(closed_ && "a nursery was destroyed before its children had ended"); }
+
+std::size_t nursery::running() const noexcept {
+  std::scoped_lock l{lock_};
+  return running_;
+}
+
+bool nursery::join_operation::await_suspend(waiter& w) noexcept {
+  std::scoped_lock l{nursery_.lock_};
+  if (nursery_.running_ == 0) return false;
+  w.arm(this, join_info);
+  nursery_.joiner_ = &w;
+  return true;
+}
+
+void nursery::adopt() noexcept {
+  std::scoped_lock l{lock_};
+  ++running_;
+}
+
+void nursery::keep(std::exception_ptr error) noexcept {
+  // The one failed allocation that is possible here ends the program, as any lost error should.
+  errors_.push_back(std::move(error));
+}
+
+void nursery::ended(std::exception_ptr error) noexcept {
+  // Before the count drops, while the nursery surely exists.
+  if (error) {
+    if (home() != nullptr && home() == loop::current()) {
+      scope_.cancel();
+    } else {
+      self_.cancel();
+    }
+  }
+  waiter* joiner = nullptr;
+  {
+    std::scoped_lock l{lock_};
+    if (error) keep(std::move(error));
+    if (--running_ == 0 && joiner_ != nullptr) {
+      joiner = std::exchange(joiner_, nullptr);
+      joiner->try_claim();
+    }
+  }
+  if (joiner != nullptr) joiner->wake();
+}
+
+void nursery::body_failed(std::exception_ptr error) noexcept {
+  scope_.cancel();
+  std::scoped_lock l{lock_};
+  keep(std::move(error));
+}
+
+std::exception_ptr nursery::close_quietly() noexcept {
+  ties_.clear();
+  owner_.set_innermost_nursery(outer_);
+  owner_.leave(scope_);
+  std::scoped_lock l{lock_};
+  assert(running_ == 0 && "closed before the children had ended");
+  closed_ = true;
+  bool was_cancelled = false;
+  std::erase_if(errors_, [&](const std::exception_ptr& e) {
+    const bool c = is_cancelled(e);
+    was_cancelled |= c;
+    return c;
+  });
+  if (errors_.size() == 1) return std::move(errors_.front());
+  if (!errors_.empty()) return std::make_exception_ptr(exception_group{std::move(errors_)});
+  const bool absorbed = scope_.absorb();
+  if (was_cancelled && !absorbed) return std::make_exception_ptr(cancelled{});
+  return nullptr;
+}
+
+void nursery::close() {
+  if (auto error = close_quietly()) std::rethrow_exception(std::move(error));
+}
+
+void nursery::tie(cancel_handle proxy) {
+  // Made here, on the home thread, before the first child elsewhere can report a failure by it.
+  if (ties_.empty()) self_ = scope_.handle();
+  ties_.push_back(std::make_unique<remote_tie>(scope_, std::move(proxy)));
+}
+
+child::child(party_kind kind, nursery& owner, waiter::run_fn resume, spawn_info info)
+    : owner_{owner}, self_{kind, owner.home(), resume, owner.scope(), &owner.owner(), info} {}
+
+child::child(party_kind kind, nursery& owner, loop& l, scope_link& link, waiter::run_fn resume,
+             spawn_info info)
+    : owner_{owner},
+      proxy_{std::make_unique<cancel_scope>(&l, nullptr, &loop_root::of(l).children().scope())},
+      self_{kind, &l, resume, *proxy_, &loop_root::of(l).self(), info} {
+  proxy_->bind(link);
+}
+
+void child::begin() noexcept {
+  // One elsewhere was adopted when it was sent there; its host loop must not end before it.
+  (proxy_ ? loop_root::of(*self_.home()).children() : owner_).adopt();
+}
+
+child::~child() = default;
+
+void child::end(std::exception_ptr error) noexcept {
+  error_ = std::move(error);
+  loop& home = *self_.home();
+  home.note_progress();
+  reaper_.self = this;
+  reaper_.run = [](ready_item& item) noexcept {
+    child* self = static_cast<reaper&>(item).self;
+    nursery& owner = self->owner_;
+    std::exception_ptr e = std::move(self->error_);
+    nursery* host = self->proxy_ ? &loop_root::of(*self->self_.home()).children() : nullptr;
+    delete self;
+    owner.ended(std::move(e));
+    if (host != nullptr) host->ended(nullptr);
+  };
+  home.make_ready(reaper_);
+}
+
+namespace detail {
+
+void start_elsewhere(nursery& n, loop& l, std::move_only_function<void(scope_link&)> begin) {
+  scope_link* link = scope_link::create(&l, nullptr);
+  cancel_handle mine{link};
+  link->retain();
+  cancel_handle theirs{link};
+  n.tie(mine);
+  n.adopt();
+  const bool posted = l.post([&n, link, theirs, begin = std::move(begin)]() mutable {
+    try {
+      begin(*link);
+    } catch (...) {
+      n.ended(std::current_exception());
+    }
+  });
+  if (!posted) {
+    n.ended(nullptr);
+    throw loop_not_running{"start_on"};
+  }
+}
+
+void start_thread_child(nursery& n, spawn_info info, std::move_only_function<void()> body) {
+  scope_link* link = scope_link::create(nullptr, nullptr);
+  cancel_handle mine{link};
+  link->retain();
+  cancel_handle theirs{link};
+  n.tie(mine);
+  n.adopt();
+  try {
+    // Detached, but never on its own: the nursery does not close before `ended`, the last thing
+    // that this thread does with anything of ours.
+    std::thread{[&n, info, link, theirs, body = std::move(body)]() mutable {
+      std::exception_ptr error;
+      thread_root::begin(info).scope().bind(*link);
+      try {
+        body();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      body = nullptr;
+      thread_root::finish();
+      n.ended(std::move(error));
+    }}.detach();
+  } catch (const std::system_error& e) {
+    n.ended(nullptr);
+    throw error{"start a thread", info.name, e.code()};
+  }
+}
+
+}  // namespace detail
+}  // namespace oneloop::inline v0

@@ -1,0 +1,231 @@
+// Nurseries: the scope that owns concurrently running children. It does not close before all of
+// them have ended, so nothing outlives the block that started it (trio's nurseries; Nathaniel J.
+// Smith, "Notes on structured concurrency", 2018).
+//
+//     with_nursery([](nursery& n) {          // in a fiber or a plain thread
+//       n.start(serve, listener);            // a coroutine: a task; else a fiber, or a thread
+//       n.start(named{"ticker", tick}, 1s);
+//     });                                    // waits for both
+//
+// The first failure of a child (or of the body) cancels the others; after all have ended it is
+// rethrown unchanged if it is the only one, several as an exception_group with the first one first.
+//
+// Threads: a nursery is used where its body runs; `start_on` starts a child on another loop, to
+// which cancellation is sent by a proxy scope.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "oneloop/base/config.hpp"
+#include "oneloop/base/short_mutex.hpp"
+#include "oneloop/scope/await.hpp"
+#include "oneloop/scope/cancel_scope.hpp"
+#include "oneloop/scope/context.hpp"
+
+namespace oneloop::inline v0 {
+
+class child;
+
+class ONELOOP_API nursery {
+ public:
+  /// For models and regions: `owner` is the party whose code is the body.
+  explicit nursery(context& owner, scope_options options = {});
+  ~nursery();
+  nursery(const nursery&) = delete;
+  nursery& operator=(const nursery&) = delete;
+
+  /// Starts `fn(args...)` as a child; it runs after the caller has given way. If `fn` is a
+  /// coroutine (gives a task) the child is a task; otherwise it is a fiber, or, in a nursery of a
+  /// plain thread, a thread. `fn` and `args` are moved into the child and live until it has ended;
+  /// it is called with them as rvalues, as std::thread does (use std::ref to pass a reference). In
+  /// a cancelled nursery the child starts and is cancelled at its first checkpoint. Throws misuse
+  /// after the nursery has closed, and what making the child throws (no memory, no stack).
+  // One overload an arity: a default argument, which carries the line of the call, cannot follow a
+  // pack.
+  template <class F>
+  void start(F&& fn, std::source_location at = std::source_location::current()) {
+    start_at(at, std::forward<F>(fn));
+  }
+  template <class F, class A>
+  void start(F&& fn, A&& a, std::source_location at = std::source_location::current()) {
+    start_at(at, std::forward<F>(fn), std::forward<A>(a));
+  }
+  template <class F, class A, class B>
+  void start(F&& fn, A&& a, B&& b, std::source_location at = std::source_location::current()) {
+    start_at(at, std::forward<F>(fn), std::forward<A>(a), std::forward<B>(b));
+  }
+  template <class F, class A, class B, class C>
+  void start(F&& fn, A&& a, B&& b, C&& c,
+             std::source_location at = std::source_location::current()) {
+    start_at(at, std::forward<F>(fn), std::forward<A>(a), std::forward<B>(b), std::forward<C>(c));
+  }
+  template <class F, class A, class B, class C, class D, class... More>
+  void start(F&& fn, A&& a, B&& b, C&& c, D&& d, More&&... more) {
+    start_at(std::source_location{}, std::forward<F>(fn), std::forward<A>(a), std::forward<B>(b),
+             std::forward<C>(c), std::forward<D>(d), std::forward<More>(more)...);
+  }
+
+  /// Starts `fn(args...)` on another loop; may be called before anybody runs that loop. Its failure
+  /// and its end come back here, cancellation goes there. Throws loop_not_running if `l` has
+  /// closed.
+  template <class F, class... Args>
+  void start_on(loop& l, F&& fn, Args&&... args);
+
+  /// The scope around the body and the children: cancel it to end them all.
+  [[nodiscard]] cancel_scope& scope() noexcept { return scope_; }
+  void cancel() noexcept { scope_.cancel(); }
+  /// Children that have not ended. Any thread.
+  [[nodiscard]] std::size_t running() const noexcept;
+  [[nodiscard]] context& owner() const noexcept { return owner_; }
+  /// The loop of the body; null in a plain thread.
+  [[nodiscard]] loop* home() const noexcept { return owner_.home(); }
+
+  // ---- for models and regions ----
+
+  /// Waits for the children; neither fails nor ends early (cancel the scope for that).
+  class ONELOOP_API join_operation {
+   public:
+    using unchecked = void;
+    explicit join_operation(nursery& n) noexcept : nursery_{n} {}
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool await_suspend(waiter& w) noexcept;
+    void await_resume() const noexcept {}
+
+   private:
+    nursery& nursery_;
+  };
+  [[nodiscard]] join_operation join() noexcept { return join_operation{*this}; }
+
+  /// A child begins: from now on the nursery waits for it. Home only.
+  void adopt() noexcept;
+  /// A child has ended; with `error` it failed. Any thread; the nursery may be gone afterwards.
+  void ended(std::exception_ptr error) noexcept;
+  /// The body failed: cancels the children and keeps the error. Home only.
+  void body_failed(std::exception_ptr error) noexcept;
+  /// After join: closes and throws what there is to throw. Home only.
+  void close();
+  /// The same without throwing.
+  [[nodiscard]] std::exception_ptr close_quietly() noexcept;
+
+  /// Ties the scope of a child that lives elsewhere to this nursery's.
+  void tie(cancel_handle proxy);
+
+  template <class F, class... Args>
+  void start_at(std::source_location at, F&& fn, Args&&... args);
+
+ private:
+  friend class join_operation;
+  struct remote_tie;
+  void keep(std::exception_ptr error) noexcept;
+
+  context& owner_;
+  nursery* outer_;
+  cancel_scope scope_;
+  cancel_handle self_;  // for failures that come from other threads
+  std::vector<std::unique_ptr<remote_tie>> ties_;
+  mutable short_mutex lock_;  // guards what follows
+  std::size_t running_ = 0;
+  waiter* joiner_ = nullptr;
+  bool closed_ = false;
+  std::vector<std::exception_ptr> errors_;
+};
+
+/// A child's record: its context, and the way back to its nursery. Models derive from it; it lives
+/// on the child's loop, from start to reaping, and deletes itself.
+class ONELOOP_API child {
+ public:
+  child(const child&) = delete;
+  child& operator=(const child&) = delete;
+  [[nodiscard]] context& self() noexcept { return self_; }
+
+ protected:
+  /// On the nursery's own loop.
+  child(party_kind kind, nursery& owner, waiter::run_fn resume, spawn_info info);
+  /// Elsewhere (`l` is that loop, this its thread): in a proxy scope tied to the nursery by `link`.
+  child(party_kind kind, nursery& owner, loop& l, scope_link& link, waiter::run_fn resume,
+        spawn_info info);
+  virtual ~child();
+
+  /// The record is complete: from now on the nursery waits for this child. Last in a constructor.
+  void begin() noexcept;
+
+  /// The child's code has ended. The record is reaped on the next turn of the ready queue: then it
+  /// is deleted and the nursery hears of it.
+  void end(std::exception_ptr error) noexcept;
+
+ private:
+  struct reaper final : ready_item {
+    child* self = nullptr;
+  } reaper_;
+  nursery& owner_;
+  std::unique_ptr<cancel_scope> proxy_;
+  context self_;
+  std::exception_ptr error_;
+};
+
+/// How a callable is started, chosen by what it returns. The models specialise it: task/ for
+/// callables that give a task, fiber/ for everything else.
+///   static void start(nursery&, spawn_info, F fn, std::tuple<Args...> args)       // same loop
+///   static void start_elsewhere(nursery&, loop&, scope_link&, spawn_info, F, tuple) // on l's
+///   thread
+template <class Result>
+struct starter;
+
+namespace detail {
+/// Splits an optional `named{...}` into name and function.
+template <class F>
+struct unnamed {
+  using type = F;
+  static const char* name(const F&) noexcept { return "task"; }
+  static F&& fn(F& f) noexcept { return static_cast<F&&>(f); }
+};
+template <class F>
+struct unnamed<named<F>> {
+  using type = F;
+  static const char* name(const named<F>& n) noexcept { return n.name; }
+  static F&& fn(named<F>& n) noexcept { return static_cast<F&&>(n.fn); }
+};
+
+/// Starts a thread as a child of a plain thread's nursery.
+ONELOOP_API void start_thread_child(nursery& n, spawn_info info,
+                                    std::move_only_function<void()> body);
+/// Runs `begin` on `l` with the link of a proxy scope that is tied to `n`.
+ONELOOP_API void start_elsewhere(nursery& n, loop& l,
+                                 std::move_only_function<void(scope_link&)> begin);
+}  // namespace detail
+
+template <class F, class... Args>
+void nursery::start_at(std::source_location at, F&& fn, Args&&... args) {
+  using unnamed = detail::unnamed<std::decay_t<F>>;
+  using fn_type = typename unnamed::type;
+  std::decay_t<F> f{std::forward<F>(fn)};
+  const spawn_info info{unnamed::name(f), at};
+  using result = std::invoke_result_t<fn_type, std::decay_t<Args>...>;
+  starter<result>::start(*this, info, unnamed::fn(f),
+                         std::tuple<std::decay_t<Args>...>{std::forward<Args>(args)...});
+}
+
+template <class F, class... Args>
+void nursery::start_on(loop& l, F&& fn, Args&&... args) {
+  using unnamed = detail::unnamed<std::decay_t<F>>;
+  using fn_type = typename unnamed::type;
+  std::decay_t<F> f{std::forward<F>(fn)};
+  const spawn_info info{unnamed::name(f), std::source_location{}};
+  using result = std::invoke_result_t<fn_type, std::decay_t<Args>...>;
+  detail::start_elsewhere(*this, l,
+                          [this, info, &l, f = fn_type{unnamed::fn(f)},
+                           args = std::tuple<std::decay_t<Args>...>{std::forward<Args>(args)...}](
+                              scope_link& link) mutable {
+                            starter<result>::start_elsewhere(*this, l, link, info, std::move(f),
+                                                             std::move(args));
+                          });
+}
+
+}  // namespace oneloop::inline v0

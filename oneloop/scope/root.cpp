@@ -1,0 +1,142 @@
+#include "oneloop/scope/root.hpp"
+
+#include <cstdlib>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+#include "oneloop/base/log.hpp"
+#include "oneloop/loop/parker.hpp"
+#include "oneloop/scope/debug.hpp"
+
+namespace oneloop::inline v0 {
+namespace {
+
+void nobody_resumes(ready_item&) noexcept {}
+
+std::string place(const context& c) {
+  return std::string{"'"}
+      .append(c.name())
+      .append("' (started at ")
+      .append(c.spawned_at().file_name())
+      .append(":")
+      .append(std::to_string(c.spawned_at().line()))
+      .append(")");
+}
+
+// ONELOOP_DEBUG=1: what goes wrong silently otherwise.
+class debug_observer final : public loop_observer {
+ public:
+  void ran(loop& l, duration took, bool progress) override {
+    const context* c = l.active;
+    if (c == nullptr || c->parent() == nullptr) return;
+    if (took > std::chrono::milliseconds{100}) {
+      log(severity::warning,
+          "party " + place(*c) + " held the loop for " +
+              std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()) +
+              " ms");
+    }
+    if (!progress && c->kind() == party_kind::coroutine) {
+      log(severity::error,
+          "coroutine body lost in party " + place(*c) +
+              ": it was resumed and neither finished nor suspended; see docs/compilers.md");
+    }
+  }
+};
+
+bool debugging() noexcept {
+  const char* value = std::getenv("ONELOOP_DEBUG");
+  return value != nullptr && *value != '\0' && std::string_view{value} != "0";
+}
+
+}  // namespace
+
+bool debug_checks() noexcept {
+  static const bool on = debugging();
+  return on;
+}
+
+void report_swallowed(const context& c) noexcept {
+  log(severity::warning,
+      "`cancelled` was thrown in a scope of party " + place(c) +
+          " and swallowed there: the scope ended as if nothing had happened; let it pass");
+}
+
+loop_root::loop_root(loop& l)
+    : loop_{l},
+      scope_{&l, nullptr, nullptr},
+      self_{party_kind::callback, &l, nobody_resumes, scope_, nullptr, {"loop", {}}},
+      nursery_{std::in_place, self_} {
+  if (debug_checks()) l.set_observer(std::make_unique<debug_observer>());
+}
+
+loop_root::~loop_root() {
+  // A loop that was only posted to, never run to an end, may still have parties: they must not
+  // outlive it.
+  if (nursery_->running() != 0 && loop::current() == nullptr) (void)drain();
+  (void)nursery_->close_quietly();
+}
+
+std::exception_ptr loop_root::drain() {
+  nursery_->cancel();
+  bool done = false;
+  struct joiner final : waiter {
+    joiner(loop& l, bool& d)
+        : waiter{&l, [](ready_item& i) noexcept { static_cast<joiner&>(i).done = true; }},
+          done{d} {}
+    bool& done;
+  } all_ended{loop_, done};
+  auto join = nursery_->join();
+  if (join.await_suspend(all_ended)) loop_.run_until(done);
+  // Every party has ended, so whoever still owes something has delivered it and is about to say so.
+  while (loop_.owed() != 0) std::this_thread::yield();
+  std::exception_ptr failure = nursery_->close_quietly();
+  nursery_.emplace(self_);
+  return failure;
+}
+
+std::string loop::dump() {
+  std::string out = std::string{"loop on "} + backend_name() + "\n";
+  loop_root::of(*this).self().write_tree(out, 0);
+  return out;
+}
+
+namespace {
+// Reached only through functions that are not inlined: fibers run on this thread too.
+thread_local std::optional<thread_root> t_root;
+}  // namespace
+
+[[gnu::noinline]] thread_root& thread_root::current() {
+  return t_root ? *t_root : t_root.emplace(spawn_info{"thread", {}});
+}
+[[gnu::noinline]] thread_root& thread_root::begin(spawn_info info) { return t_root.emplace(info); }
+[[gnu::noinline]] void thread_root::finish() noexcept { t_root.reset(); }
+
+thread_root::thread_root(spawn_info info)
+    : scope_{nullptr, &domain_, nullptr},
+      self_{party_kind::thread, nullptr, parker::resume, scope_, nullptr, info} {
+  domain_.block = &parker::current().token_block();
+  domain_.block->retain();
+  domain_.rouse = [](thread_domain& d) noexcept { static_cast<domain&>(d).block->unpark(); };
+  self_.target = domain_.block;
+  self_.park = park;
+}
+
+thread_root::~thread_root() { domain_.block->release(); }
+
+void thread_root::park(context& c) {
+  parker& p = parker::current();
+  bool asked = false;
+  while (!parker::resumed(c)) {
+    // Another thread that cancels a scope of ours only unparks us: the operation is asked here.
+    if (!asked && c.scope().cancelled()) {
+      asked = true;
+      c.request_cancel();
+      continue;
+    }
+    p.park(never);
+  }
+  c.target = &p.token_block();
+}
+
+}  // namespace oneloop::inline v0

@@ -1,0 +1,59 @@
+// run(): a loop, one task on it, and an orderly end.
+//
+//     oneloop::task<> hello() { co_await oneloop::sleep_for(1s); fmt::print("hello\n"); }
+//     int main() { oneloop::run(hello()); }
+//
+// The task runs in the loop's root scope. When it has ended, what it left behind (deferreds,
+// mostly) is cancelled and waited for, calls that other threads still owe are waited for too, and
+// then its result is returned or its exception thrown. If something else in the root nursery
+// failed, the task is cancelled and that failure is thrown.
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <source_location>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "oneloop/loop/loop.hpp"
+#include "oneloop/scope/root.hpp"
+#include "oneloop/task/task.hpp"
+
+namespace oneloop::inline v0 {
+
+/// Runs `main` on `l`, which nobody runs at the moment; may be called again when it has returned.
+template <class T>
+T run(loop& l, task<T> main, std::source_location at = std::source_location::current()) {
+  struct main_party {
+    context self;
+    bool done = false;
+    main_party(loop& home, spawn_info info)
+        : self{party_kind::coroutine,       &home,
+               detail::resume_coroutine,    loop_root::of(home).children().scope(),
+               &loop_root::of(home).self(), info} {}
+  } party{l, spawn_info{"main", at}};
+  if (!main) throw misuse{"run of a task that was moved from or awaited before"};
+  auto& p = main.frame().promise();
+  p.self_ = &party.self;
+  p.finished_ = [](context& self, void* arg) noexcept {
+    self.home()->note_progress();
+    static_cast<main_party*>(arg)->done = true;
+  };
+  p.finished_arg_ = &party;
+  party.self.target = main.frame().address();
+  l.make_ready(party.self);
+  l.run_until(party.done);
+  if (auto other = loop_root::of(l).drain()) std::rethrow_exception(std::move(other));
+  return p.take();
+}
+
+/// The same on a loop of its own. `backend` as in loop's constructor.
+template <class T>
+T run(task<T> main, std::string_view backend = {},
+      std::source_location at = std::source_location::current()) {
+  loop l{backend};
+  return run(l, std::move(main), at);
+}
+
+}  // namespace oneloop::inline v0
