@@ -71,8 +71,15 @@ decltype(auto) await(A&& a) {
   auto&& op = as_operation(static_cast<A&&>(a));
   enter_wait<decltype(op)>(c);
   outcome how = outcome::completed;
+  // Read first: while the party's code is a task, on the loop's stack, it must not block.
+  const auto park = c.park;
   if (!op.await_ready() && op.await_suspend(c)) {
-    c.park(c);
+    park(c);
+    how = c.finish();
+  } else if (c.home() != nullptr && c.home()->spent()) [[unlikely]] {
+    // Finished, but many waits in a row have been: let others run before the result is taken.
+    c.home()->make_ready(c);
+    park(c);
     how = c.finish();
   }
   return conclude(op, how);

@@ -118,6 +118,7 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   void unlisten(scope_listener& l) noexcept;
   /// The state of the scope on another loop for which this is the proxy.
   void set_external(bool cancelled) noexcept;
+  [[nodiscard]] bool external() const noexcept { return external_; }
   void bind(scope_link& link) noexcept;
   [[nodiscard]] loop* home() const noexcept { return home_; }
   [[nodiscard]] thread_domain* thread() const noexcept { return thread_; }

@@ -56,6 +56,7 @@ void combinator::part_ended(std::size_t index, std::exception_ptr error) noexcep
 }
 
 void combinator::close() {
+  scope_.reset();
   if (rule_ == rule::first) {
     if (first_error_) std::rethrow_exception(std::move(first_error_));
     return;

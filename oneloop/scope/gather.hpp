@@ -95,6 +95,8 @@ class part {
     }
     settle(self_->finish());
   }
+  /// After the wait: the party leaves the combinator's scope.
+  void leave() noexcept { self_.reset(); }
   [[nodiscard]] std::optional<value_type>& value() noexcept { return value_; }
 
  private:
@@ -182,6 +184,7 @@ class combined_operation {
     return shared_->wait();
   }
   auto await_resume() {
+    std::apply([](auto&... p) { (p.leave(), ...); }, parts_);
     shared_->close();
     return std::apply(
         [&](auto&... p) {
@@ -227,6 +230,7 @@ class combined_range_operation {
     return shared_->wait();
   }
   auto await_resume() {
+    for (auto& p : parts_) p.leave();
     shared_->close();
     if constexpr (Rule == detail::combinator::rule::all) {
       std::vector<typename detail::part<Op>::value_type> all;

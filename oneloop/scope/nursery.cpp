@@ -44,7 +44,10 @@ nursery::nursery(context& owner, scope_options options)
   owner_.set_innermost_nursery(this);
 }
 
-nursery::~nursery() { assert(closed_ && "a nursery was destroyed before its children had ended"); }
+nursery::~nursery() {
+  assert(closed_ && "a nursery was destroyed before its children had ended");
+  if (board_ != nullptr) board_->release();
+}
 
 std::size_t nursery::running() const noexcept {
   std::scoped_lock l{lock_};
@@ -71,23 +74,36 @@ void nursery::keep(std::exception_ptr error) noexcept {
 
 void nursery::ended(std::exception_ptr error) noexcept {
   // Before the count drops, while the nursery surely exists.
-  if (error) {
-    if (home() != nullptr && home() == loop::current()) {
-      scope_.cancel();
-    } else {
-      self_.cancel();
-    }
-  }
+  if (error) failed(std::move(error));
   waiter* joiner = nullptr;
   {
     std::scoped_lock l{lock_};
-    if (error) keep(std::move(error));
     if (--running_ == 0 && joiner_ != nullptr) {
       joiner = std::exchange(joiner_, nullptr);
       joiner->try_claim();
     }
   }
   if (joiner != nullptr) joiner->wake();
+}
+
+void nursery::failed(std::exception_ptr error) noexcept {
+  {
+    std::scoped_lock l{lock_};
+    keep(std::move(error));
+  }
+  if (home() != nullptr && home() == loop::current()) {
+    scope_.cancel();
+  } else {
+    self_.cancel();
+  }
+}
+
+failure_board& nursery::failures() {
+  if (board_ == nullptr) {
+    if (ties_.empty()) self_ = scope_.handle();
+    board_ = new failure_board{*this};
+  }
+  return *board_;
 }
 
 void nursery::body_failed(std::exception_ptr error) noexcept {
@@ -97,6 +113,14 @@ void nursery::body_failed(std::exception_ptr error) noexcept {
 }
 
 std::exception_ptr nursery::close_quietly() noexcept {
+  if (board_ != nullptr) {
+    std::scoped_lock board{board_->lock_};
+    board_->owner_ = nullptr;
+    while (failure_board::entry* e = board_->kept_.pop_front()) {
+      std::scoped_lock l{lock_};
+      keep(e->error);
+    }
+  }
   ties_.clear();
   owner_.set_innermost_nursery(outer_);
   owner_.leave(scope_);
@@ -122,8 +146,31 @@ void nursery::close() {
 
 void nursery::tie(cancel_handle proxy) {
   // Made here, on the home thread, before the first child elsewhere can report a failure by it.
-  if (ties_.empty()) self_ = scope_.handle();
+  if (ties_.empty() && board_ == nullptr) self_ = scope_.handle();
   ties_.push_back(std::make_unique<remote_tie>(scope_, std::move(proxy)));
+}
+
+void failure_board::release() noexcept {
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+bool failure_board::keep(entry& e, const std::atomic<std::uint32_t>& holders) noexcept {
+  std::scoped_lock l{lock_};
+  if (owner_ == nullptr || holders.load(std::memory_order_acquire) == 0) return false;
+  kept_.push_back(e);
+  return true;
+}
+
+void failure_board::asked(entry& e) noexcept {
+  std::scoped_lock l{lock_};
+  e.unlink();
+}
+
+void failure_board::give_up(entry& e) noexcept {
+  std::scoped_lock l{lock_};
+  if (!e.linked()) return;
+  e.unlink();
+  owner_->failed(e.error);  // it takes this lock to close
 }
 
 child::child(party_kind kind, nursery& owner, waiter::run_fn resume, spawn_info info)
@@ -154,6 +201,11 @@ void child::end(std::exception_ptr error) noexcept {
     nursery& owner = self->owner_;
     std::exception_ptr e = std::move(self->error_);
     nursery* host = self->proxy_ ? &loop_root::of(*self->self_.home()).children() : nullptr;
+    if (e && self->proxy_ && !self->proxy_->external() && is_cancelled(e)) {
+      // Not its nursery cancelled it, but the end of the loop that it lived on.
+      e = std::make_exception_ptr(loop_not_running{std::string{"'"} + self->self_.name() +
+                                                   "' was cancelled there by the end of its loop"});
+    }
     delete self;
     owner.ended(std::move(e));
     if (host != nullptr) host->ended(nullptr);
@@ -163,24 +215,49 @@ void child::end(std::exception_ptr error) noexcept {
 
 namespace detail {
 
+namespace {
+
+// A child on its way to another loop; it counts as running from when it was sent.
+struct start_message final : ready_item {
+  start_message(nursery& to, loop& l, scope_link* proxy,
+                std::move_only_function<void(scope_link&)> start)
+      : n{to}, where{l}, link{proxy}, keep{proxy}, begin{std::move(start)} {
+    run = [](ready_item& item) noexcept {
+      std::unique_ptr<start_message> self{static_cast<start_message*>(&item)};
+      std::exception_ptr failure;
+      try {
+        if (self->where.closed()) throw loop_not_running{"start_on"};
+        self->begin(*self->link);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      nursery& owner = self->n;
+      self.reset();  // what it holds dies before its nursery may close
+      if (failure) owner.ended(std::move(failure));
+    };
+  }
+  nursery& n;
+  loop& where;
+  scope_link* link;
+  cancel_handle keep;
+  std::move_only_function<void(scope_link&)> begin;
+};
+
+}  // namespace
+
 void start_elsewhere(nursery& n, loop& l, std::move_only_function<void(scope_link&)> begin) {
   scope_link* link = scope_link::create(&l, nullptr);
   cancel_handle mine{link};
   link->retain();
-  cancel_handle theirs{link};
-  n.tie(mine);
+  auto message = std::make_unique<start_message>(n, l, link, std::move(begin));
+  n.tie(std::move(mine));
   n.adopt();
-  const bool posted = l.post([&n, link, theirs, begin = std::move(begin)]() mutable {
-    try {
-      begin(*link);
-    } catch (...) {
-      n.ended(std::current_exception());
-    }
-  });
-  if (!posted) {
+  inbox_pin pin{l.mail()};
+  if (!pin->push(*message)) {
     n.ended(nullptr);
     throw loop_not_running{"start_on"};
   }
+  static_cast<void>(message.release());
 }
 
 void start_thread_child(nursery& n, spawn_info info, std::move_only_function<void()> body) {

@@ -14,6 +14,8 @@
 // which cancellation is sent by a proxy scope.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -24,6 +26,7 @@
 #include <vector>
 
 #include "oneloop/base/config.hpp"
+#include "oneloop/base/intrusive.hpp"
 #include "oneloop/base/short_mutex.hpp"
 #include "oneloop/scope/await.hpp"
 #include "oneloop/scope/cancel_scope.hpp"
@@ -32,6 +35,35 @@
 namespace oneloop::inline v0 {
 
 class child;
+class nursery;
+
+/// Failures of children that somebody may still ask for (by a join handle) in place of the nursery.
+/// What nobody has asked for when the nursery closes, or will ever ask for, the nursery gets after
+/// all. May outlive its nursery. Any thread.
+class ONELOOP_API failure_board {
+ public:
+  /// Embedded in what handles share.
+  struct entry : list_hook<> {
+    std::exception_ptr error;  // set before `keep`
+  };
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept;
+  /// Keeps a failure while there are `holders`; false if there are none: it is the nursery's.
+  bool keep(entry& e, const std::atomic<std::uint32_t>& holders) noexcept;
+  /// Somebody asks for it: the nursery will not hear of it.
+  void asked(entry& e) noexcept;
+  /// The last holder has gone: the nursery gets it now, unless it was asked for.
+  void give_up(entry& e) noexcept;
+
+ private:
+  friend class nursery;
+  explicit failure_board(nursery& n) noexcept : owner_{&n} {}
+  ~failure_board() = default;
+  std::atomic<std::uint32_t> references_{1};
+  short_mutex lock_;
+  nursery* owner_;  // null when it has closed
+  intrusive_list<entry> kept_;
+};
 
 class ONELOOP_API nursery {
  public:
@@ -74,7 +106,8 @@ class ONELOOP_API nursery {
 
   /// Starts `fn(args...)` on another loop; may be called before anybody runs that loop. Its failure
   /// and its end come back here, cancellation goes there. Throws loop_not_running if `l` has
-  /// closed.
+  /// closed; if it closes later, before the child has run or while it does, the child fails with
+  /// that error.
   template <class F, class... Args>
   void start_on(loop& l, F&& fn, Args&&... args);
 
@@ -107,6 +140,11 @@ class ONELOOP_API nursery {
   void adopt() noexcept;
   /// A child has ended; with `error` it failed. Any thread; the nursery may be gone afterwards.
   void ended(std::exception_ptr error) noexcept;
+  /// Something failed here that has ended before: cancels the children. Any thread that knows the
+  /// nursery to be open, after `failures` or `tie`.
+  void failed(std::exception_ptr error) noexcept;
+  /// Where failures wait that may be asked for. Home only.
+  [[nodiscard]] failure_board& failures();
   /// The body failed: cancels the children and keeps the error. Home only.
   void body_failed(std::exception_ptr error) noexcept;
   /// After join: closes and throws what there is to throw. Home only.
@@ -129,6 +167,7 @@ class ONELOOP_API nursery {
   nursery* outer_;
   cancel_scope scope_;
   cancel_handle self_;  // for failures that come from other threads
+  failure_board* board_ = nullptr;
   std::vector<std::unique_ptr<remote_tie>> ties_;
   mutable short_mutex lock_;  // guards what follows
   std::size_t running_ = 0;

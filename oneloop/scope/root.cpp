@@ -70,12 +70,8 @@ loop_root::loop_root(loop& l)
   if (debug_checks()) l.set_observer(std::make_unique<debug_observer>());
 }
 
-loop_root::~loop_root() {
-  // A loop that was only posted to, never run to an end, may still have parties: they must not
-  // outlive it.
-  if (nursery_->running() != 0 && loop::current() == nullptr) (void)drain();
-  (void)nursery_->close_quietly();
-}
+// The loop has drained before.
+loop_root::~loop_root() { (void)nursery_->close_quietly(); }
 
 std::exception_ptr loop_root::drain() {
   nursery_->cancel();
@@ -121,8 +117,6 @@ thread_root::thread_root(spawn_info info)
   self_.target = domain_.block;
   self_.park = park;
 }
-
-thread_root::~thread_root() { domain_.block->release(); }
 
 void thread_root::park(context& c) {
   parker& p = parker::current();

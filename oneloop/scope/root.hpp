@@ -27,7 +27,7 @@ class ONELOOP_API loop_root final : public loop_extension {
   /// Outside a turn: cancels what is left in the root nursery and runs the loop until all of it has
   /// ended and other threads owe it nothing. The failure of what had no other owner, if there was
   /// one. A new root nursery takes the place of the old one.
-  [[nodiscard]] std::exception_ptr drain();
+  [[nodiscard]] std::exception_ptr drain() override;
 
  private:
   loop& loop_;
@@ -46,7 +46,6 @@ class ONELOOP_API thread_root {
   static void finish() noexcept;
 
   explicit thread_root(spawn_info info);
-  ~thread_root();
   thread_root(const thread_root&) = delete;
   thread_root& operator=(const thread_root&) = delete;
 
@@ -56,6 +55,9 @@ class ONELOOP_API thread_root {
  private:
   static void park(context& c);
   struct domain : thread_domain {
+    ~domain() {
+      if (block != nullptr) block->release();
+    }  // after the scope, by which other threads rouse this one
     parker::block* block = nullptr;
   } domain_;
   cancel_scope scope_;

@@ -25,25 +25,23 @@ namespace oneloop::inline v0 {
 /// Runs `main` on `l`, which nobody runs at the moment; may be called again when it has returned.
 template <class T>
 T run(loop& l, task<T> main, std::source_location at = std::source_location::current()) {
-  struct main_party {
-    context self;
-    bool done = false;
-    main_party(loop& home, spawn_info info)
-        : self{party_kind::coroutine,       &home,
-               detail::resume_coroutine,    loop_root::of(home).children().scope(),
-               &loop_root::of(home).self(), info} {}
-  } party{l, spawn_info{"main", at}};
   if (!main) throw misuse{"run of a task that was moved from or awaited before"};
   auto& p = main.frame().promise();
-  p.self_ = &party.self;
-  p.finished_ = [](context& self, void* arg) noexcept {
-    self.home()->note_progress();
-    static_cast<main_party*>(arg)->done = true;
-  };
-  p.finished_arg_ = &party;
-  party.self.target = main.frame().address();
-  l.make_ready(party.self);
-  l.run_until(party.done);
+  bool done = false;
+  {
+    loop_root& root = loop_root::of(l);
+    context self{party_kind::coroutine,   &l,           detail::resume_coroutine,
+                 root.children().scope(), &root.self(), spawn_info{"main", at}};
+    p.self_ = &self;
+    p.finished_ = [](context& c, void* arg) noexcept {
+      c.home()->note_progress();
+      *static_cast<bool*>(arg) = true;
+    };
+    p.finished_arg_ = &done;
+    self.target = main.frame().address();
+    l.make_ready(self);
+    l.run_until(done);
+  }
   if (auto other = loop_root::of(l).drain()) std::rethrow_exception(std::move(other));
   return p.take();
 }
