@@ -5,7 +5,7 @@
 #include "oneloop/channel/select.hpp"
 #include "oneloop/sync/event.hpp"
 
-namespace oneloop::inline v0::test {
+namespace oneloop::test {
 namespace {
 
 template <std::size_t Capacity>
@@ -79,4 +79,4 @@ using cases = testing::Types<channel_receive<0>, channel_receive<1>, channel_rec
 INSTANTIATE_TYPED_TEST_SUITE_P(channels, conformance, cases);
 
 }  // namespace
-}  // namespace oneloop::inline v0::test
+}  // namespace oneloop::test

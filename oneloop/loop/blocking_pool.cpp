@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "oneloop/base/error.hpp"
-#include "oneloop/loop/fork_generation.hpp"
+#include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0 {

@@ -9,9 +9,9 @@
 #include <limits>
 
 #include "oneloop/base/error.hpp"
-#include "oneloop/loop/fork_generation.hpp"
+#include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/inbox.hpp"
-#include "oneloop/loop/reactor.hpp"
+#include "oneloop/loop/reactor_internal.hpp"
 
 namespace oneloop::inline v0 {
 namespace {

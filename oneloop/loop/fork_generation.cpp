@@ -1,4 +1,4 @@
-#include "oneloop/loop/fork_generation.hpp"
+#include "oneloop/loop/fork_generation_internal.hpp"
 
 #include <pthread.h>
 

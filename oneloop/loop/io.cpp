@@ -4,7 +4,7 @@
 
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/parker.hpp"
-#include "oneloop/loop/reactor.hpp"
+#include "oneloop/loop/reactor_internal.hpp"
 
 namespace oneloop::inline v0 {
 namespace {

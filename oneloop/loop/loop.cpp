@@ -8,8 +8,9 @@
 #include <utility>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/base/log.hpp"
 #include "oneloop/loop/backend.hpp"
-#include "oneloop/loop/fork_generation.hpp"
+#include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/signals.hpp"
 
 namespace oneloop::inline v0 {
@@ -29,12 +30,13 @@ std::uint64_t split_mix(std::uint64_t& state) noexcept {
 }
 
 struct posted final : ready_item {
-  explicit posted(std::move_only_function<void()> body) : f{std::move(body)} {
+  posted(loop& l, std::move_only_function<void()> body) : home{l}, f{std::move(body)} {
     run = [](ready_item& item) noexcept {
       std::unique_ptr<posted> self{static_cast<posted*>(&item)};
-      self->f();
+      if (!self->home.closed()) self->f();
     };
   }
+  loop& home;
   std::move_only_function<void()> f;
 };
 
@@ -57,6 +59,7 @@ struct loop::driving {
                   std::string{what} + ": this loop belongs to the parent process; a forked child "
                                       "must make its own, or better be re-executed"};
     }
+    if (l.closed_) throw loop_not_running{what};
     if (current() != nullptr) {
       if (current() == &l) throw misuse{std::string{what} + ": the loop is running already"};
       throw would_block_loop{what};
@@ -104,16 +107,44 @@ loop::loop(std::string_view name) : inbox_{inbox::create()}, fork_generation_{fo
 }
 
 loop::~loop() {
-  while (extensions_) extensions_ = std::move(extensions_->older);
-  forget_signals(*inbox_);
-  // What other threads had posted is dropped by running it: a posted function may own something.
-  auto rest = inbox_->stack().close();
-  ready_.append(rest);
-  if (fork_generation_ == fork_generation()) {
-    while (ready_item* item = ready_.pop()) item->run(*item);
+  if (fork_generation_ != fork_generation()) {
+    // A forked child: what lives on the loop is the parent's, and is left as it is.
+    while (extensions_) {
+      static_cast<void>(extensions_->extension.release());
+      extensions_ = std::move(extensions_->older);
+    }
+  } else {
+    // The driver must be nobody; inside another loop of this thread only an empty loop can end.
+    if (!closed_ && current() == nullptr) {
+      if (auto failure = drain()) {
+        log(severity::error, "a party of a loop that was destroyed failed: " + describe(failure));
+      }
+    }
+    close();
+    while (extensions_) extensions_ = std::move(extensions_->older);
   }
+  forget_signals(*inbox_);
   backend_.reset();
   inbox_->release();
+}
+
+std::exception_ptr loop::drain() {
+  std::exception_ptr first;
+  // An extension may be made meanwhile: it comes in front, and has nothing to drain.
+  for (auto* e = extensions_.get(); e != nullptr; e = e->older.get()) {
+    auto failure = e->extension->drain();
+    if (!first) first = std::move(failure);
+  }
+  return first;
+}
+
+void loop::close() noexcept {
+  if (closed_) return;
+  closed_ = true;
+  // Items that other threads had pushed run once more, seeing `closed`: they may own something.
+  auto rest = inbox_->stack().close();
+  ready_.append(rest);
+  while (ready_item* item = ready_.pop()) item->run(*item);
 }
 
 const char* loop::backend_name() const noexcept { return backend_->name(); }
@@ -149,7 +180,7 @@ void loop::check_thread(const char* what) const {
 }
 
 bool loop::post(std::move_only_function<void()> f) {
-  auto item = std::make_unique<posted>(std::move(f));
+  auto item = std::make_unique<posted>(*this, std::move(f));
   inbox_pin pin{*inbox_};
   if (!pin->push(*item)) return false;
   item.release();
@@ -216,8 +247,9 @@ void loop::turn(const bool& done) {
   fire_timers();
 }
 
-void loop::run_until(const bool& done) {
+void loop::run_until(const bool& done, ready_item* first) {
   driving guard{*this, "run"};
+  if (first != nullptr) ready_.push(*first);
   while (!done) turn(done);
 }
 

@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,6 +40,10 @@ class io_driver;
 class ONELOOP_API loop_extension {
  public:
   virtual ~loop_extension();
+  /// Ends what this owns and what needs turns to end: parties, connections. Called outside a turn,
+  /// before the loop is destroyed and by `loop::drain`; may run the loop. The failure of something
+  /// that had no other owner, if there was one.
+  virtual std::exception_ptr drain() { return nullptr; }
 };
 
 /// Sees every item that a loop runs, when the loop runs with ONELOOP_DEBUG=1.
@@ -73,9 +78,17 @@ class ONELOOP_API loop {
 
   // ---- driving ----
 
-  /// Runs turns until `done` is true (set by something that the loop runs). Throws misuse if the
-  /// loop is running already, would_block_loop inside another loop, and error in a forked child.
-  void run_until(const bool& done);
+  /// Runs turns until `done` is true (set by something that the loop runs). `first` is made ready
+  /// before. Throws misuse if the loop is running already, would_block_loop inside another loop,
+  /// loop_not_running if it has closed, and error in a forked child; then `first` was not touched.
+  void run_until(const bool& done, ready_item* first = nullptr);
+  /// Ends everything that lives on the loop: cancels what is left and runs turns until it has
+  /// ended. Outside a turn. The failure of something that had no other owner, if there was one.
+  [[nodiscard]] std::exception_ptr drain();
+  /// For good: what other threads post from now on is refused, what they had posted is dropped.
+  /// Outside a turn, after `drain`. Idempotent; the destructor does both.
+  void close() noexcept;
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
   /// True while a thread drives it. Any thread.
   [[nodiscard]] bool running() const noexcept {
     return driver_.load(std::memory_order_acquire) != std::thread::id{};
@@ -93,7 +106,8 @@ class ONELOOP_API loop {
   // ---- any thread ----
 
   /// Runs `f` on the loop, after what is ready now. False (and `f` is dropped) if the loop has
-  /// closed. An exception that leaves `f` ends the program. Allocates.
+  /// closed; if it closes before it could run `f`, `f` is dropped there. An exception that leaves
+  /// `f` ends the program. Allocates.
   bool post(std::move_only_function<void()> f);
   /// Pin this (inbox_pin) before handing a waker to another thread.
   [[nodiscard]] inbox& mail() const noexcept { return *inbox_; }
@@ -163,7 +177,7 @@ class ONELOOP_API loop {
   std::unique_ptr<loop_observer> observer_;
   std::uint64_t progress_ = 0;
   std::uint32_t immediate_ = 0;
-  bool inside_ = false;
+  bool closed_ = false;
   std::uint64_t random_[2];
   std::uint32_t fork_generation_;
   std::atomic<std::thread::id> driver_{};

@@ -14,9 +14,9 @@
 #include <span>
 #include <vector>
 
-#include "oneloop/loop/fork_generation.hpp"
+#include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/loop.hpp"
-#include "oneloop/loop/reactor.hpp"
+#include "oneloop/loop/reactor_internal.hpp"
 
 namespace oneloop::inline v0 {
 namespace {

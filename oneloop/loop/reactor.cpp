@@ -1,4 +1,4 @@
-#include "oneloop/loop/reactor.hpp"
+#include "oneloop/loop/reactor_internal.hpp"
 
 #include <poll.h>
 
@@ -32,27 +32,18 @@ bool ready_now(int fd, direction way) noexcept {
 
 reactor::~reactor() {
   // What is still pending was abandoned with its loop: it stays where it is and hears no more.
-  while (dirty_.pop_front() != nullptr) {
-  }
-  for (auto& p : pages_) {
-    if (p == nullptr) continue;
-    for (slot& s : *p) {
-      while (s.fresh.pop_front() != nullptr) {
-      }
-      for (auto& list : s.requests) {
-        while (list.pop_front() != nullptr) {
-        }
-      }
-      for (auto& list : s.watches) {
-        while (list.pop_front() != nullptr) {
-        }
-      }
+  auto abandon = [](auto& list) {
+    while (list.pop_front() != nullptr) {
     }
-  }
-  while (finished_.pop_front() != nullptr) {
-  }
-  while (ready_watches_.pop_front() != nullptr) {
-  }
+  };
+  each_slot([&](slot& s) {
+    abandon(s.fresh);
+    for (auto& list : s.requests) abandon(list);
+    for (auto& list : s.watches) abandon(list);
+  });
+  abandon(dirty_);
+  abandon(finished_);
+  abandon(ready_watches_);
 }
 
 reactor::slot* reactor::acquire(io_handle h) noexcept {
@@ -97,7 +88,7 @@ void reactor::end_all(slot& s) noexcept {
 void reactor::reset(slot& s) noexcept {
   static_cast<list_hook<dirty_tag>&>(s).unlink();
   s.handle = {};
-  s.registered = s.exact = s.direct = false;
+  s.registered = s.exact = s.direct = s.cancels = false;
   s.ready = s.look = {};
   s.polls = {};
 }

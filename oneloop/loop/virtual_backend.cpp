@@ -7,7 +7,7 @@
 #include "oneloop/base/log.hpp"
 #include "oneloop/loop/backend.hpp"
 #include "oneloop/loop/inbox.hpp"
-#include "oneloop/loop/reactor.hpp"
+#include "oneloop/loop/reactor_internal.hpp"
 
 namespace oneloop::inline v0 {
 namespace {

@@ -122,7 +122,7 @@ class basic_claim {
 
 using claim = basic_claim<>;
 
-/// A suspended party, as operations see it. 64 bytes.
+/// A suspended party, as operations see it. 56 bytes.
 class waiter : public ready_item {
  public:
   waiter(loop* home, run_fn resume) noexcept : home_{home} { run = resume; }

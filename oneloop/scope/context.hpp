@@ -82,6 +82,7 @@ class ONELOOP_API context : public waiter, public list_hook<> {
   /// Blocks the party until it is resumed: a fiber switches to its loop, a thread parks. Null where
   /// blocking is impossible.
   void (*park)(context&) = nullptr;
+  void* stack = nullptr;  // a fiber's, for `park`
 
   local_binding* locals = nullptr;  // see local.hpp
 

@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "oneloop/base/error.hpp"

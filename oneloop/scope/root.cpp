@@ -5,6 +5,7 @@
 #include <string_view>
 #include <thread>
 
+#include "oneloop/base/error.hpp"
 #include "oneloop/base/log.hpp"
 #include "oneloop/loop/parker.hpp"
 #include "oneloop/scope/debug.hpp"
@@ -89,6 +90,19 @@ std::exception_ptr loop_root::drain() {
   std::exception_ptr failure = nursery_->close_quietly();
   nursery_.emplace(self_);
   return failure;
+}
+
+void loop_root::rethrow(std::exception_ptr main, std::exception_ptr other) {
+  if (main && other) {
+    try {
+      std::rethrow_exception(main);
+    } catch (const cancelled&) {  // because of the other failure
+    } catch (...) {
+      throw exception_group{{std::move(main), std::move(other)}};
+    }
+  }
+  if (other) std::rethrow_exception(std::move(other));
+  if (main) std::rethrow_exception(std::move(main));
 }
 
 std::string loop::dump() {

@@ -28,6 +28,9 @@ class ONELOOP_API loop_root final : public loop_extension {
   /// ended and other threads owe it nothing. The failure of what had no other owner, if there was
   /// one. A new root nursery takes the place of the old one.
   [[nodiscard]] std::exception_ptr drain() override;
+  /// The end of a run: throws the failure of its main party and of what had no other owner, both as
+  /// an exception_group; nothing if there is none.
+  static void rethrow(std::exception_ptr main, std::exception_ptr other);
 
  private:
   loop& loop_;

@@ -14,7 +14,7 @@
 
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::inline v0::test {
+namespace oneloop::test {
 
 template <class Case>
 class conformance : public testing::Test {
@@ -37,7 +37,7 @@ TYPED_TEST_P(conformance, waits_and_is_resumed_once) {
 }
 
 TYPED_TEST_P(conformance, finishes_without_suspending_when_it_can) {
-  if (!TypeParam::stores) GTEST_SKIP() << "needs somebody on the other side";
+  if (!TypeParam::stores) return;  // needs somebody on the other side
   this->it().satisfy();
   auto a = this->start();
   EXPECT_TRUE(a->immediate());
@@ -157,7 +157,7 @@ TYPED_TEST_P(conformance, delisted_it_may_be_started_again) {
 }
 
 TYPED_TEST_P(conformance, a_select_that_has_lost_takes_nothing) {
-  if (!TypeParam::stores) GTEST_SKIP() << "see a_select_that_has_lost_pairs_with_nobody";
+  if (!TypeParam::stores) return;  // see a_select_that_has_lost_pairs_with_nobody in select_test
   this->it().satisfy();
   noting_waiter w;
   auto op = this->it().op();
@@ -201,4 +201,4 @@ REGISTER_TYPED_TEST_SUITE_P(
     delisted_it_may_be_started_again, a_select_that_has_lost_takes_nothing, a_try_never_waits,
     wakes_after_its_lock_is_released);
 
-}  // namespace oneloop::inline v0::test
+}  // namespace oneloop::test

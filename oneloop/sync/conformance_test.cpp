@@ -4,7 +4,7 @@
 #include "oneloop/sync/mutex.hpp"
 #include "oneloop/sync/semaphore.hpp"
 
-namespace oneloop::inline v0::test {
+namespace oneloop::test {
 namespace {
 
 struct event_wait {
@@ -40,4 +40,4 @@ using cases = testing::Types<event_wait, mutex_lock, semaphore_acquire, semaphor
 INSTANTIATE_TYPED_TEST_SUITE_P(sync, conformance, cases);
 
 }  // namespace
-}  // namespace oneloop::inline v0::test
+}  // namespace oneloop::test

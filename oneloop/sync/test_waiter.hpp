@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -18,7 +19,7 @@
 
 #include "oneloop/loop/waiter.hpp"
 
-namespace oneloop::inline v0::test {
+namespace oneloop::test {
 
 /// Notes how often it was resumed. Without a home it is resumed inside whoever wakes it.
 struct noting_waiter : waiter {
@@ -49,10 +50,10 @@ class attempt {
   void cancel() { w_.request_cancel(); }
   /// Resumed, with this outcome.
   [[nodiscard]] bool was_cancelled() {
-    return suspended_ && w_.resumed == 1 && w_.finish() == outcome::cancelled;
+    return suspended_ && w_.resumed == 1 && how() == outcome::cancelled;
   }
   [[nodiscard]] bool completed() {
-    return !suspended_ || (w_.resumed == 1 && w_.finish() == outcome::completed);
+    return !suspended_ || (w_.resumed == 1 && how() == outcome::completed);
   }
   /// The result of a completed operation.
   auto result() {
@@ -63,7 +64,13 @@ class attempt {
   noting_waiter& party() { return w_; }
 
  private:
+  // Not when it is woken: a cancel may still come in between.
+  outcome how() {
+    if (!how_) how_ = w_.finish();
+    return *how_;
+  }
   noting_waiter w_;
+  std::optional<outcome> how_;
   Op op_;
   bool suspended_ = false;
 };
@@ -83,9 +90,11 @@ class thread_party {
       std::scoped_lock scope{scope_};
       waiting_ = true;
     }
+    // Spins a little first: so that threads meet inside the primitives, not in the kernel.
+    for (int i = 0; i < 300 && !resumed_.load(std::memory_order_relaxed); ++i) std_atomics::pause();
     {
-      std::unique_lock lock{m_};
-      woken_.wait(lock, [&] { return resumed_; });
+      std::unique_lock lock{m_};  // also after spinning: whoever wakes must have left
+      woken_.wait(lock, [&] { return resumed_.load(); });
       resumed_ = false;
     }
     std::scoped_lock scope{scope_};
@@ -118,7 +127,7 @@ class thread_party {
   bool waiting_ = false;
   std::mutex m_;
   std::condition_variable woken_;
-  bool resumed_ = false;
+  std::atomic<bool> resumed_{false};
 };
 
-}  // namespace oneloop::inline v0::test
+}  // namespace oneloop::test

@@ -25,6 +25,7 @@ namespace oneloop::inline v0 {
 /// Runs `main` on `l`, which nobody runs at the moment; may be called again when it has returned.
 template <class T>
 T run(loop& l, task<T> main, std::source_location at = std::source_location::current()) {
+  l.check_thread("run");
   if (!main) throw misuse{"run of a task that was moved from or awaited before"};
   auto& p = main.frame().promise();
   bool done = false;
@@ -39,10 +40,9 @@ T run(loop& l, task<T> main, std::source_location at = std::source_location::cur
     };
     p.finished_arg_ = &done;
     self.target = main.frame().address();
-    l.make_ready(self);
-    l.run_until(done);
+    l.run_until(done, &self);
   }
-  if (auto other = loop_root::of(l).drain()) std::rethrow_exception(std::move(other));
+  loop_root::rethrow(std::exchange(p.error_, nullptr), l.drain());
   return p.take();
 }
 

@@ -26,10 +26,6 @@ constexpr unsigned hex_value(char c) {
   return static_cast<unsigned>(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
 }
 constexpr char to_lower(char c) { return is_upper(c) ? static_cast<char>(c + 32) : c; }
-constexpr bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
-bool is_ascii(std::string_view s) {
-  return std::ranges::all_of(s, [](char c) { return is_ascii(c); });
-}
 std::string lower(std::string_view s) {
   std::string r{s};
   std::ranges::transform(r, r.begin(), to_lower);
@@ -38,7 +34,9 @@ std::string lower(std::string_view s) {
 
 /// Which sets a byte is in, and which hosts it may not be in: one table for all.
 constexpr unsigned bit(percent_set s) { return 1U << static_cast<unsigned>(s); }
-constexpr unsigned forbidden_host = 1U << 14, forbidden_domain = 1U << 15;
+constexpr unsigned forbidden_host = 1U << 8, forbidden_domain = 1U << 9;
+constexpr unsigned ends_piece = 1U << 10, ends_special_piece = 1U << 11;  // of host or path
+constexpr unsigned ignored_inside = 1U << 12, not_ascii = 1U << 13, uppercase = 1U << 14;
 
 constexpr std::array<std::uint16_t, 256> character_table = [] {
   std::array<std::uint16_t, 256> t{};
@@ -61,12 +59,30 @@ constexpr std::array<std::uint16_t, 256> character_table = [] {
   add("/:;=@[\\]|", userinfo_up);
   add("$%&+,", component_up);
   add("!'()~", form_up);
+  for (unsigned c = 0x80; c < 256; ++c) t[c] |= not_ascii;
+  for (unsigned c = 'A'; c <= 'Z'; ++c) t[c] |= uppercase;
+  add("/?#", ends_piece | ends_special_piece);
+  add("\\", ends_special_piece);
+  add("\t\n\r", ignored_inside);
   add(std::string_view{"\0\t\n\r #/:<>?@[\\]^|", 17}, forbidden_host | forbidden_domain);
   return t;
 }();
 
 bool in_table(char c, unsigned bits) {
   return (character_table[static_cast<unsigned char>(c)] & bits) != 0;
+}
+
+/// All the table's bits of all characters.
+unsigned properties(std::string_view s) {
+  unsigned bits = 0;
+  for (char c : s) bits |= character_table[static_cast<unsigned char>(c)];
+  return bits;
+}
+
+/// The first position from `from` on whose character has one of `bits`, or the end.
+std::size_t find_in_table(std::string_view s, std::size_t from, unsigned bits) {
+  while (from < s.size() && !in_table(s[from], bits)) ++from;
+  return std::min(from, s.size());
 }
 
 void append_encoded(std::string& out, std::string_view text, percent_set set) {
@@ -341,7 +357,7 @@ std::expected<parsed_host, std::error_code> parse_domain(std::string_view s) {
   std::string text;
   if (s.find('%') != s.npos) {
     text = percent_decode(s);
-    if (!is_ascii(text)) text = repaired_utf8(text);
+    if ((properties(text) & not_ascii) != 0) text = repaired_utf8(text);
     s = text;
   }
   auto ascii = domain_to_ascii(s);
@@ -356,9 +372,7 @@ std::expected<parsed_host, std::error_code> parse_host(std::string_view s, bool 
     return parse_ipv6(s.substr(1, s.size() - 2));
   }
   if (special) return parse_domain(s);
-  if (std::ranges::any_of(s, [](char c) { return in_table(c, forbidden_host); })) {
-    return fail(url_errc::invalid_host);
-  }
+  if ((properties(s) & forbidden_host) != 0) return fail(url_errc::invalid_host);
   parsed_host h{{}, s.empty() ? host_kind::empty : host_kind::opaque};
   append_encoded(h.text, s, percent_set::c0_control);
   return h;
@@ -444,17 +458,18 @@ std::string percent_decode(std::string_view text) {
 
 std::expected<std::string, std::error_code> domain_to_ascii(std::string_view name) {
   std::string ascii;
-  if (is_ascii(name)) {
-    ascii = lower(name);  // as the standard has it, also where a label starts with "xn--"
+  unsigned found = properties(name);
+  if ((found & not_ascii) == 0) {
+    // The standard stops here, also where a label starts with "xn--".
+    ascii = (found & uppercase) == 0 ? std::string{name} : lower(name);
   } else {
     auto converted = idna_to_ascii(name);
     if (!converted) return converted;
     ascii = std::move(*converted);
+    found = properties(ascii);
   }
   if (ascii.empty()) return fail(url_errc::missing_host);
-  if (std::ranges::any_of(ascii, [](char c) { return in_table(c, forbidden_domain); })) {
-    return fail(url_errc::invalid_host);
-  }
+  if ((found & forbidden_domain) != 0) return fail(url_errc::invalid_host);
   return ascii;
 }
 
@@ -477,7 +492,7 @@ class url_parser {
   [[nodiscard]] bool is_separator(char c) const { return c == '/' || (special_ && c == '\\'); }
   /// One of / \ ? # (the backslash for special schemes only), or the end.
   [[nodiscard]] std::size_t end_of_piece(std::size_t from) const {
-    return std::min(in_.find_first_of(special_ ? "/\\?#" : "/?#", from), in_.size());
+    return find_in_table(in_, from, special_ ? ends_special_piece : ends_piece);
   }
 
   void set_scheme(std::string_view s) {
@@ -498,8 +513,10 @@ class url_parser {
   url_errc scheme_start() {
     if (is_alpha(at(0))) {
       std::size_t i = 1;
-      while (is_alpha(at(i)) || is_digit(at(i)) || at(i) == '+' || at(i) == '-' || at(i) == '.')
-        ++i;
+      auto in_scheme = [](char c) {
+        return is_alpha(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
+      };
+      while (in_scheme(at(i))) ++i;
       if (at(i) == ':') {
         p_ = i + 1;
         set_scheme(lower(in_.substr(0, i)));
@@ -802,8 +819,9 @@ std::expected<url, std::error_code> url::parse(std::string_view input, const url
   while (!input.empty() && is_space(input.front())) input.remove_prefix(1);
   while (!input.empty() && is_space(input.back())) input.remove_suffix(1);
   std::string changed;
-  if (!is_ascii(input)) input = changed = repaired_utf8(input);
-  if (input.find_first_of("\t\n\r") != input.npos) {
+  const unsigned found = properties(input);
+  if ((found & not_ascii) != 0) input = changed = repaired_utf8(input);
+  if ((found & ignored_inside) != 0) {
     std::string without;
     std::ranges::copy_if(input, std::back_inserter(without),
                          [](char c) { return c != '\t' && c != '\n' && c != '\r'; });

@@ -22,7 +22,8 @@ inline constexpr std::uint32_t started = 1;    // a connect is under way
 inline constexpr std::uint32_t finished = 2;   // in finished_
 inline constexpr std::uint32_t polling = 4;    // io_uring: waits for readiness, will then be tried again
 inline constexpr std::uint32_t in_kernel = 8;  // io_uring: an entry was made for it
-inline constexpr std::uint32_t cancelling = 16;
+inline constexpr std::uint32_t cancelling = 16;  // io_uring: wanted; the kernel is asked in wait()
+inline constexpr std::uint32_t asked = 32;       // io_uring: the kernel has been asked
 }  // namespace request_state
 
 /// Goes on with `r` without blocking: as try_call, but -EAGAIN also for a connect under way.
@@ -49,6 +50,7 @@ class reactor : public backend {
     std::array<bool, 2> ready{};                // epoll: an edge has come since the last EAGAIN
     std::array<bool, 2> look{};                 // epoll: a watch wants the present state
     std::array<poll_state, 2> polls{};          // io_uring: the slot's own polls, for watches
+    bool cancels = false;                       // io_uring: a request here is `cancelling`
     intrusive_list<io_request> fresh;
     std::array<intrusive_list<io_request>, 2> requests;
     std::array<intrusive_list<io_watch>, 2> watches;
@@ -91,6 +93,13 @@ class reactor : public backend {
   void dispatch() noexcept;
   /// The slot is nobody's from now on; it has been emptied.
   static void reset(slot& s) noexcept;
+  template <class F>
+  void each_slot(F f) {
+    for (auto& p : pages_) {
+      if (p == nullptr) continue;
+      for (slot& s : *p) f(s);
+    }
+  }
 
   inbox& mail_;
   intrusive_list<slot, dirty_tag> dirty_;  // something must be done for these before sleeping

@@ -1,0 +1,97 @@
+# oneloop: every target installs the Debian packages it lacks, then calls CMake.
+# JOBS=n compiles n files at once, PREFIX=DIR is where `make install` puts things,
+# ARGS=... is handed to ctest.
+
+JOBS ?= $(shell nproc)
+TEST_JOBS ?= 2
+PREFIX ?= /usr/local
+ARGS ?=
+# Warnings are errors in CI, except under sanitizers, where g++ warns about its own instrumentation.
+STRICT = $(and $(filter true 1,$(CI)),$(filter release shared clang,$(1)))
+CONFIGURE = cmake --preset $(1) -DONELOOP_WERROR=$(if $(STRICT),ON,OFF) --log-level=WARNING >/dev/null
+BUILD = cmake --build build/$(1) -j $(JOBS)
+CTEST = tools/ctest --test-dir build/$(1) -j $(TEST_JOBS) --output-on-failure --no-label-summary $(ARGS)
+# g++ 12's thread sanitizer does not start under a high-entropy address layout.
+PLAIN_LAYOUT = $$(setarch -R true 2>/dev/null && echo setarch -R)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test bench examples asan tsan shared clang lint docs format install clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo: ## build the tool and check 200 URLs, one at a time and then all at once
+	@tools/packages build
+	@$(call CONFIGURE,release)
+	@$(call BUILD,release) --target oneloop
+	@build/release/bin/oneloop demo
+
+build: ## build everything (release)
+	@tools/packages build test bench
+	@$(call CONFIGURE,release)
+	@$(call BUILD,release)
+
+test: ## build release and run every test
+	@tools/packages build test
+	@$(call CONFIGURE,release)
+	@$(call BUILD,release)
+	@$(call CTEST,release)
+
+bench: ## build and run the benchmarks
+	@tools/packages build test bench
+	@$(call CONFIGURE,release)
+	@$(call BUILD,release) --target bench
+	@tools/bench build/release/bin
+
+examples: ## build the examples into build/release/bin
+	@tools/packages build test
+	@$(call CONFIGURE,release)
+	@$(call BUILD,release) --target examples
+	@ls build/release/bin/example_* 2>/dev/null || echo "no examples"
+
+asan: ## every test under the address and undefined-behaviour sanitizers
+	@tools/packages build test
+	@$(call CONFIGURE,asan)
+	@$(call BUILD,asan)
+	@$(call CTEST,asan)
+
+tsan: ## every test under the thread sanitizer
+	@tools/packages build test
+	@$(call CONFIGURE,tsan)
+	@$(call BUILD,tsan)
+	@$(PLAIN_LAYOUT) $(call CTEST,tsan)
+
+shared: ## build shared libraries and a program against them
+	@tools/packages build test
+	@$(call CONFIGURE,shared)
+	@$(call BUILD,shared)
+	@tests/consumer/run build/shared
+
+clang: ## build with clang 16 and run every test
+	@tools/packages build test clang
+	@$(call CONFIGURE,clang)
+	@$(call BUILD,clang)
+	@$(call CTEST,clang)
+
+lint: ## layout, format, coroutine pitfalls, headers, clang-tidy, words
+	@tools/packages build test bench lint
+	@$(call CONFIGURE,release)
+	@tools/lint/run build/release
+
+docs: ## compile the snippets of the pages and follow their links
+	@tools/packages build test
+	@tools/check-docs
+
+format: ## format every source file in place
+	@tools/packages lint
+	@tools/sources cpp | grep -v '^tools/lint/fixtures/' | xargs clang-format-19 -i
+
+install: ## build and install under PREFIX (default /usr/local)
+	@tools/packages build
+	@cmake --preset release -DONELOOP_TESTS=OFF -DONELOOP_EXAMPLES=OFF -B build/install --log-level=WARNING >/dev/null
+	@$(call BUILD,install)
+	@cmake --install build/install --prefix "$(PREFIX)" >/dev/null
+	@echo "installed in $(PREFIX): bin/oneloop, include/oneloop, libraries, CMake and pkg-config files"
+
+clean: ## remove what was built
+	rm -rf build

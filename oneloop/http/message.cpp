@@ -1,0 +1,189 @@
+#include "oneloop/http/message.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "oneloop/base/error.hpp"
+
+namespace oneloop::inline v0::http {
+namespace {
+
+char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+bool is_token(std::string_view s) noexcept {
+  return !s.empty() && std::ranges::all_of(s, [](char c) {
+    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ||
+           std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
+  });
+}
+
+std::string_view trimmed(std::string_view s) noexcept {
+  const std::size_t first = s.find_first_not_of(" \t");
+  if (first == s.npos) return {};
+  return s.substr(first, s.find_last_not_of(" \t") - first + 1);
+}
+
+}  // namespace
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return lower(x) == lower(y); });
+}
+
+void headers::add(std::string_view name, std::string_view value) {
+  if (!is_token(name)) {
+    throw misuse{"http header: \"" + std::string{name} + "\" is not a field name"};
+  }
+  value = trimmed(value);
+  if (value.find_first_of(std::string_view{"\r\n\0", 3}) != value.npos) {
+    throw misuse{"http header " + std::string{name} + ": the value holds a line break or a NUL"};
+  }
+  if (text_.size() + name.size() + value.size() > std::numeric_limits<std::uint32_t>::max()) {
+    throw misuse{"http headers: more than 4 GiB"};
+  }
+  entries_.reserve(entries_.size() + 1);
+  const auto begin = static_cast<std::uint32_t>(text_.size());
+  if (text_.data() <= value.data() && value.data() < text_.data() + text_.size()) {
+    text_.append(name).append(std::string{value});  // a view of ourselves
+  } else {
+    text_.append(name).append(value);
+  }
+  entries_.push_back(
+      {begin, static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(value.size())});
+}
+
+void headers::set(std::string_view name, std::string_view value) {
+  const std::string kept_name{name};  // both may be views of what is about to go
+  const std::string kept_value{value};
+  add(kept_name, kept_value);
+  const entry fresh = entries_.back();
+  entries_.pop_back();
+  std::size_t place = 0;
+  while (place < size() && !equal_ignoring_case((*this)[place].name, kept_name)) ++place;
+  remove(kept_name);
+  entries_.insert(entries_.begin() + static_cast<std::ptrdiff_t>(place), fresh);
+}
+
+std::size_t headers::remove(std::string_view name) noexcept {
+  return std::erase_if(entries_, [&](const entry& e) {
+    return equal_ignoring_case({text_.data() + e.begin, e.name_size}, name);
+  });
+}
+
+void headers::clear() noexcept {
+  entries_.clear();
+  text_.clear();
+}
+
+std::optional<std::string_view> headers::get(std::string_view name) const noexcept {
+  for (const field f : *this) {
+    if (equal_ignoring_case(f.name, name)) return f.value;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string_view> headers::single(std::string_view name) const {
+  std::optional<std::string_view> found;
+  for (const field f : *this) {
+    if (!equal_ignoring_case(f.name, name)) continue;
+    if (found && *found != f.value) {
+      throw error{errc::protocol, "http header " + std::string{name} + ": two different values"};
+    }
+    found = f.value;
+  }
+  return found;
+}
+
+std::string headers::joined(std::string_view name) const {
+  std::string all;
+  bool first = true;
+  for (const field f : *this) {
+    if (!equal_ignoring_case(f.name, name)) continue;
+    if (!first) all += ", ";
+    first = false;
+    all += f.value;
+  }
+  return all;
+}
+
+bool headers::has_token(std::string_view name, std::string_view token) const noexcept {
+  for (const field f : *this) {
+    if (!equal_ignoring_case(f.name, name)) continue;
+    std::string_view rest = f.value;
+    while (!rest.empty()) {
+      const std::size_t comma = std::min(rest.find(','), rest.size());
+      if (equal_ignoring_case(trimmed(rest.substr(0, comma)), token)) return true;
+      rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+  }
+  return false;
+}
+
+std::string_view reason_phrase(int status) noexcept {
+  switch (status) {
+    case 100: return "Continue";
+    case 101: return "Switching Protocols";
+    case 102: return "Processing";
+    case 103: return "Early Hints";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 203: return "Non-Authoritative Information";
+    case 204: return "No Content";
+    case 205: return "Reset Content";
+    case 206: return "Partial Content";
+    case 207: return "Multi-Status";
+    case 208: return "Already Reported";
+    case 226: return "IM Used";
+    case 300: return "Multiple Choices";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 305: return "Use Proxy";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 402: return "Payment Required";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 407: return "Proxy Authentication Required";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 411: return "Length Required";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 418: return "I'm a teapot";
+    case 421: return "Misdirected Request";
+    case 422: return "Unprocessable Content";
+    case 423: return "Locked";
+    case 424: return "Failed Dependency";
+    case 425: return "Too Early";
+    case 426: return "Upgrade Required";
+    case 428: return "Precondition Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 451: return "Unavailable For Legal Reasons";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    case 506: return "Variant Also Negotiates";
+    case 507: return "Insufficient Storage";
+    case 508: return "Loop Detected";
+    case 511: return "Network Authentication Required";
+    default: return {};
+  }
+}
+
+}  // namespace oneloop::inline v0::http
