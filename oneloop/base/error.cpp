@@ -76,6 +76,9 @@ end_of_stream::end_of_stream(std::string_view operation, std::size_t got, std::s
 timeout_error::timeout_error(std::string_view operation)
     : error{operation, {}, make_error_code(errc::timed_out)} {}
 
+cancelled_error::cancelled_error(std::string_view operation)
+    : error{operation, {}, std::make_error_code(std::errc::operation_canceled)} {}
+
 misuse::misuse(std::string_view message) : error{errc::misuse, message} {}
 
 struct exception_group::state {
@@ -98,6 +101,17 @@ const char* exception_group::what() const noexcept { return state_->text.c_str()
 
 std::span<const std::exception_ptr> exception_group::errors() const noexcept {
   return state_->errors;
+}
+
+bool is_cancelled(const std::exception_ptr& e) noexcept {
+  if (!e) return false;
+  try {
+    std::rethrow_exception(e);
+  } catch (const cancelled&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 std::string describe(const std::exception_ptr& e) {

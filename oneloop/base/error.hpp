@@ -95,6 +95,13 @@ class ONELOOP_API timeout_error : public error {
  public:
   explicit timeout_error(std::string_view operation);
 };
+/// What was waited for (a joined child, a deferred) was cancelled by somebody else. An ordinary
+/// error, unlike `cancelled`: the scope of who waits was not cancelled. Its code is
+/// std::errc::operation_canceled.
+class ONELOOP_API cancelled_error : public error {
+ public:
+  explicit cancelled_error(std::string_view operation);
+};
 /// A rule of the API was broken; the message names the rule.
 class ONELOOP_API misuse : public error {
  public:
@@ -124,6 +131,9 @@ class ONELOOP_API exception_group : public std::exception {
   struct state;
   std::shared_ptr<const state> state_;
 };
+
+/// Whether `e` holds a `cancelled`.
+ONELOOP_API bool is_cancelled(const std::exception_ptr& e) noexcept;
 
 /// One line for people about whatever `e` holds; "no error" for null.
 ONELOOP_API std::string describe(const std::exception_ptr& e);

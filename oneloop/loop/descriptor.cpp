@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <new>
 
+#include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/parker.hpp"
 
@@ -24,7 +25,8 @@ std::uint32_t next_id() noexcept {
 
 }  // namespace
 
-descriptor_state::descriptor_state(int fd) noexcept : handle_{.fd = fd, .id = next_id()} {}
+descriptor_state::descriptor_state(int fd) noexcept
+    : handle_{.fd = fd, .id = next_id()}, born_{fork_generation()} {}
 
 bool descriptor_state::hold() noexcept {
   std::uint32_t word = word_.load(std::memory_order_relaxed);
@@ -80,8 +82,14 @@ void descriptor::let_go(bool keep) noexcept {
   descriptor_state* s = std::exchange(state_, nullptr);
   using state = descriptor_state;
   s->word_.fetch_or(state::closed_bit | (keep ? state::kept_bit : 0), std::memory_order_acq_rel);
-  // No new operation starts now. Those that wait here end within forget().
   const io_handle h = s->handle();
+  if (s->born_ != fork_generation()) {
+    // A forked child: what holds it are copies of the parent's operations. Nothing may reach the
+    // socket, which is shared, and the block stays, as the copies point to it.
+    if (!keep) ::close(h.fd);
+    return;
+  }
+  // No new operation starts now. Those that wait here end within forget().
   if (loop* l = loop::current()) {
     l->io().forget(h);
   } else if (parker* p = parker::existing()) {

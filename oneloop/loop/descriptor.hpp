@@ -12,6 +12,8 @@
 // any thread may close it. Moving, adopting and destroying must not race with other calls.
 // Operations of another thread on something that is not a socket (a pipe, a terminal) end only when
 // their own call ends: close it where it is used.
+// Fork: a forked child that closes or destroys its copy closes its copy only; the parent's operations
+// go on.
 // Errors: adopt throws std::bad_alloc; nothing else throws.
 // Cost: one allocation of 24 bytes a descriptor.
 #pragma once
@@ -62,6 +64,7 @@ class ONELOOP_API descriptor_state {
   std::atomic<std::uint32_t> word_{1};  // holds, the owner's included; and the two bits
   std::atomic<bool> drained_[2]{};
   std::atomic<kind> kind_{kind::unknown};
+  std::uint32_t born_;  // fork_generation()
 };
 
 class ONELOOP_API descriptor {

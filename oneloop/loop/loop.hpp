@@ -152,6 +152,12 @@ class ONELOOP_API loop {
     add_extension(&key, std::move(made));
     return ref;
   }
+  /// Called on the loop's thread when its root is cancelled: something failed that had no other
+  /// owner, or the loop is drained. Must only set flags and the like.
+  struct {
+    void (*call)(void*) noexcept = nullptr;
+    void* argument = nullptr;
+  } when_root_cancelled;
   void set_observer(std::unique_ptr<loop_observer> o) noexcept;
   [[nodiscard]] bool observed() const noexcept { return observer_ != nullptr; }
 

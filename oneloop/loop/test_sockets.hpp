@@ -97,11 +97,10 @@ inline std::string text(std::span<const std::byte> b, std::int64_t n) {
   return n < 0 ? std::string{} : std::string{reinterpret_cast<const char*>(b.data()), static_cast<std::size_t>(n)};
 }
 
-/// Shrinks both buffers, so that few bytes fill them.
+/// Shrinks the buffer of what is sent, so that few bytes fill it.
 inline void make_small(int fd) {
   const int size = 4096;
   ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-  ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 }
 
 inline bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }

@@ -42,7 +42,7 @@ TEST(claim, exactly_one_of_many_threads_wins) {
     for (int t = 0; t < threads; ++t) {
       pool.emplace_back([&] {
         ready.fetch_add(1);
-        while (ready.load() < threads) std_atomics::pause();
+        while (ready.load() < threads) std::this_thread::yield();
         int mine = 0;
         for (claim& c : claims) mine += c.try_claim() ? 1 : 0;
         wins.fetch_add(mine);
@@ -89,7 +89,7 @@ TEST(claim, pairs_in_a_cycle_resolve_and_each_is_claimed_once) {
           auto& mine = words[static_cast<std::size_t>(i)];
           auto& other = words[static_cast<std::size_t>((i + 1) % parties)];
           gate.fetch_add(1);
-          while (gate.load() < parties + 1) std_atomics::pause();
+          while (gate.load() < parties + 1) std::this_thread::yield();
           if (claim::claim_both(mine.word, other.word) == claim::pairing::both) {
             mine.won.fetch_add(1);
             other.won.fetch_add(1);
@@ -98,7 +98,7 @@ TEST(claim, pairs_in_a_cycle_resolve_and_each_is_claimed_once) {
       }
       pool.emplace_back([&] {
         gate.fetch_add(1);
-        while (gate.load() < parties + 1) std_atomics::pause();
+        while (gate.load() < parties + 1) std::this_thread::yield();
         if (words[0].word.try_claim()) words[0].won.fetch_add(1);
       });
     }

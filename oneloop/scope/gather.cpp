@@ -8,16 +8,6 @@ namespace {
 constexpr operation_info gather_info{"gather", [](void*, waiter&) noexcept {}};
 constexpr operation_info first_of_info{"first_of", [](void*, waiter&) noexcept {}};
 
-bool is_cancelled(const std::exception_ptr& e) noexcept {
-  try {
-    std::rethrow_exception(e);
-  } catch (const cancelled&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
-}
-
 }  // namespace
 
 void combinator::open(waiter& w, std::size_t parts) {

@@ -11,16 +11,6 @@
 namespace oneloop::inline v0 {
 namespace {
 
-bool is_cancelled(const std::exception_ptr& e) noexcept {
-  try {
-    std::rethrow_exception(e);
-  } catch (const cancelled&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
-}
-
 constexpr operation_info join_info{"nursery.join", [](void*, waiter&) noexcept {}};
 
 }  // namespace
@@ -204,8 +194,8 @@ void child::end(std::exception_ptr error) noexcept {
     nursery* host = self->proxy_ ? &loop_root::of(*self->self_.home()).children() : nullptr;
     if (e && self->proxy_ && !self->proxy_->external() && is_cancelled(e)) {
       // Not its nursery cancelled it, but the end of the loop that it lived on.
-      e = std::make_exception_ptr(loop_not_running{std::string{"'"} + self->self_.name() +
-                                                   "' was cancelled there by the end of its loop"});
+      e = std::make_exception_ptr(loop_not_running{
+          std::string{"start_on: '"}.append(self->self_.name()).append("' lost its loop")});
     }
     delete self;
     owner.ended(std::move(e));

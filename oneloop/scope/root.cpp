@@ -66,13 +66,26 @@ void report_swallowed(const context& c) noexcept {
 loop_root::loop_root(loop& l)
     : loop_{l},
       scope_{&l, nullptr, nullptr},
-      self_{party_kind::callback, &l, nobody_resumes, scope_, nullptr, {"loop", {}}},
-      nursery_{std::in_place, self_} {
+      self_{party_kind::callback, &l, nobody_resumes, scope_, nullptr, {"loop", {}}} {
+  open();
   if (debug_checks()) l.set_observer(std::make_unique<debug_observer>());
 }
 
 // The loop has drained before.
-loop_root::~loop_root() { (void)nursery_->close_quietly(); }
+loop_root::~loop_root() {
+  watcher_.unlink();
+  (void)nursery_->close_quietly();
+}
+
+void loop_root::watcher::changed(bool cancelled) noexcept {
+  const auto& hook = home.when_root_cancelled;
+  if (cancelled && hook.call != nullptr) hook.call(hook.argument);
+}
+
+void loop_root::open() {
+  nursery_.emplace(self_);
+  nursery_->scope().listen(watcher_);
+}
 
 std::exception_ptr loop_root::drain() {
   nursery_->cancel();
@@ -87,8 +100,9 @@ std::exception_ptr loop_root::drain() {
   if (join.await_suspend(all_ended)) loop_.run_until(done);
   // Every party has ended, so whoever still owes something has delivered it and is about to say so.
   while (loop_.owed() != 0) std::this_thread::yield();
+  watcher_.unlink();
   std::exception_ptr failure = nursery_->close_quietly();
-  nursery_.emplace(self_);
+  open();
   return failure;
 }
 

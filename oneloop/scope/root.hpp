@@ -33,10 +33,17 @@ class ONELOOP_API loop_root final : public loop_extension {
   static void rethrow(std::exception_ptr main, std::exception_ptr other);
 
  private:
+  struct watcher final : scope_listener {
+    explicit watcher(loop& l) noexcept : home{l} {}
+    void changed(bool cancelled) noexcept override;
+    loop& home;
+  };
+  void open();
   loop& loop_;
   cancel_scope scope_;
   context self_;
   std::optional<nursery> nursery_;
+  watcher watcher_{loop_};
 };
 
 /// One a plain thread that waits without a loop.
