@@ -1,20 +1,24 @@
 // A channel, as Go's: values pass from senders to receivers, in order, between parties of any kind.
 // Capacity 0 is a rendezvous: a send finishes when a receiver has the value.
 //
-//     oneloop::channel<int> c;                     // or c{100}
-//     co_await c.send(1);                          // one party
-//     while (auto v = co_await c.receive())        // another; ends when c is closed and drained
+//     oneloop::channel<int> c;               // or c{100}
+//     co_await c.send(1);                    // one party
+//     for (;;) {                             // another: until c is closed and drained
+//       auto v = co_await c.receive();
+//       if (!v) break;
 //       use(*v);
+//     }
 //
-// (In g++ 12 a condition that awaits needs a body that declares something: docs/compilers.md.) Wait
-// for several channels, or with a timeout, with `select` (select.hpp).
+// Wait for several channels, or with a timeout, with `select` (select.hpp).
 //
 // *Cancellation*: a cancelled send was not received by anybody and its value is still in the
 // operation; a cancelled receive took nothing. A hand-over that happened first is delivered.
+//
 // *Threads*: every member from any thread, loop or model. The channel must outlive every operation
-// on it; it may be destroyed as soon as those have returned. *Cost*: one lock and at most one
-// compare-and-swap an operation; no allocation after construction. Values move under the lock: T's
-// move must not throw, and must not use the channel.
+// on it; it may be destroyed as soon as those have returned.
+//
+// *Cost*: one lock and at most one compare-and-swap an operation; no allocation after construction.
+// Values move under the lock: T's move must not throw, and must not use the channel.
 #pragma once
 
 #include <cstddef>

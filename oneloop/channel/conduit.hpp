@@ -3,9 +3,8 @@
 // machine.
 //
 // Invariants, under lock_ (nodes with a lost claim do not count):
-//   - a receiver waits only while the ring is empty and no sender waits, and never once it is
-//   closed
-//   - a sender waits only while the ring is full, and never once it is closed
+//   - a receiver waits only while the ring is empty and no sender waits, never once it is closed
+//   - a sender waits only while the ring is full, never once it is closed
 //   - values leave in the order in which their sends started
 //
 // `Names` has the names of the two operations, for messages and dumps.

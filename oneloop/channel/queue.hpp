@@ -2,15 +2,19 @@
 // taken but not finished, so that somebody can wait until all of it is done.
 //
 //     oneloop::queue<job> q{100};
-//     while (auto j = co_await q.get()) { work(*j); q.task_done(); }   // any number of workers
-//     co_await q.put(next_job);                                        // any number of producers
-//     co_await q.join();                                               // all that was put is done
-//     q.shutdown();                                                    // the workers' loops end
+//     auto j = co_await q.get();             // in the loop of any number of workers; nullopt: end
+//     work(*j), q.task_done();
+//     co_await q.put(next_job);              // any number of producers
+//     co_await q.join();                     // all that was put is done
+//     q.shutdown();                          // the workers get nullopt
 //
 // *Cancellation*: a cancelled put put nothing, and its value is still in the operation; a cancelled
 // get took nothing; a cancelled join changes nothing.
+//
 // *Threads*: every member from any thread, loop or model. The queue must outlive every operation on
-// it. *Cost*: as channel: one lock an operation, one allocation at construction.
+// it.
+//
+// *Cost*: as channel: one lock an operation, one allocation at construction.
 #pragma once
 
 #include <algorithm>

@@ -16,8 +16,10 @@
 // receiving gives nullopt, sending throws closed_error from the select.
 //
 // *Cancellation*: a cancelled select has committed no case and waits for none.
+//
 // *Threads*: cases may belong to different loops and threads; two selects may face each other, also
 // over the same channel; a select never pairs with itself.
+//
 // *Cost*: a lock for each case to start it and another to take it back, no allocation (select_any
 // over more than 16 cases: one).
 #pragma once
@@ -232,7 +234,7 @@ class select_result {
     return std::get<I>(value_);
   }
   template <std::size_t I>
-  [[nodiscard]] auto&& get() && {
+  [[nodiscard]] auto get() && {
     return std::get<I>(std::move(value_));
   }
   /// For std::visit.

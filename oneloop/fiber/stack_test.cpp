@@ -89,8 +89,8 @@ TEST_P(stack_pool_guards, guards_survive_trimming) {
 
 INSTANTIATE_TEST_SUITE_P(both, stack_pool_guards,
                          testing::Values(guard_method::marker, guard_method::protect),
-                         [](const auto& info) {
-                           return info.param == guard_method::marker ? "marker" : "protect";
+                         [](const auto& test) {
+                           return test.param == guard_method::marker ? "marker" : "protect";
                          });
 
 TEST(stack_pool_test, released_last_is_acquired_first) {

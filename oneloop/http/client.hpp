@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,6 +35,7 @@
 #include "oneloop/base/config.hpp"
 #include "oneloop/http/error.hpp"
 #include "oneloop/http/message.hpp"
+#include "oneloop/net/dns.hpp"
 #include "oneloop/task/task.hpp"
 #include "oneloop/url/url.hpp"
 
@@ -94,8 +96,8 @@ class client_options {
     per_host_ = n == 0 ? 1 : n;
     return *this;
   }
-  /// How long a connection is kept that nobody uses. 4 s unless said otherwise: common servers close
-  /// after 5. Zero: none is kept.
+  /// How long a connection is kept that nobody uses. 4 s unless said otherwise: common servers
+  /// close after 5. Zero: none is kept.
   client_options& idle_timeout(duration d) noexcept {
     idle_timeout_ = d;
     return *this;
@@ -115,6 +117,11 @@ class client_options {
     user_agent_ = std::move(text);
     return *this;
   }
+  /// Look up names in a resolver of the client's own, made like this, instead of in the loop's.
+  client_options& resolver(net::resolver_options r) {
+    resolver_ = std::move(r);
+    return *this;
+  }
 
  private:
   friend class detail::client_core;
@@ -127,6 +134,7 @@ class client_options {
   bool insecure_ = false;
   std::string ca_file_;
   std::string user_agent_ = "oneloop/0.1";
+  std::optional<net::resolver_options> resolver_;
 };
 
 /// What to ask for. A value.
@@ -209,8 +217,7 @@ class ONELOOP_API response {
   [[nodiscard]] task<std::string> text(std::uint64_t limit = client_options::default_max_body);
   /// Reads the rest of the body and drops it, so that the connection can be used again: how many
   /// bytes it was. Throws as text() does.
-  [[nodiscard]] task<std::uint64_t> discard(
-      std::uint64_t limit = client_options::default_max_body);
+  [[nodiscard]] task<std::uint64_t> discard(std::uint64_t limit = client_options::default_max_body);
 
  private:
   friend class detail::client_core;
@@ -249,8 +256,8 @@ class ONELOOP_API client {
 
   [[nodiscard]] client_statistics statistics() const noexcept;
 
-  /// Takes leave: sends the end of TLS over idle connections (for at most a second) and closes them.
-  /// Requests that come later, or that wait for a place, throw closed_error; responses go on.
+  /// Takes leave: sends the end of TLS over idle connections (for at most a second) and closes
+  /// them. Requests that come later, or that wait for a place, throw closed_error; responses go on.
   [[nodiscard]] task<> close();
 
  private:

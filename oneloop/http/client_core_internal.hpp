@@ -25,6 +25,9 @@ namespace oneloop::inline v0::http::detail {
 class client_core {
  public:
   explicit client_core(client_options options);
+  ~client_core();
+  client_core(const client_core&) = delete;
+  client_core& operator=(const client_core&) = delete;
 
   static task<response> send(std::shared_ptr<client_core> self, request r);
   static task<> close(std::shared_ptr<client_core> self);

@@ -105,15 +105,7 @@ task<> exchange::begin(std::string request_text, phase_clock& c) {
       c.enter(phase::stall, peer_);
     }
   } catch (const error&) {
-    try {
-      if (broken && !started) std::rethrow_exception(broken);
-      fail(started ? "head" : "first_byte");
-    } catch (const http_error& e) {
-      died_unanswered_ = !started && e.kind() == error_kind::reset;
-      throw;
-    } catch (const error&) {
-      fail("write");
-    }
+    fail_head(broken, started);
   }
   head = std::move(conn.parser.head());
   clock = c;
@@ -262,11 +254,25 @@ timing exchange::times() const noexcept {
 
 void exchange::fail_too_large(std::uint64_t limit) {
   try {
-    throw http_error{error_kind::too_large, "body", errc::limit_exceeded,
-                     "body of " + target.display() + ": more than " + std::to_string(limit) +
-                         " bytes"};
+    throw http_error{
+        error_kind::too_large, "body", errc::limit_exceeded,
+        "body of " + target.display() + ": more than " + std::to_string(limit) + " bytes"};
   } catch (const error&) {
     fail("body");
+  }
+}
+
+void exchange::fail_head(const std::exception_ptr& broken, bool started) {
+  try {
+    if (!broken || started) fail(started ? "head" : "first_byte");
+    try {
+      std::rethrow_exception(broken);
+    } catch (...) {
+      fail("write");
+    }
+  } catch (const http_error& e) {
+    died_unanswered_ = !started && e.kind() == error_kind::reset;
+    throw;
   }
 }
 
@@ -275,7 +281,8 @@ void exchange::fail(std::string_view phase) {
     rethrow_for_user(phase, peer_);
   } catch (...) {
     failure_ = std::current_exception();
-    lease_.drop();
+    // Before there is a head, whoever made this may try again in the same place.
+    clock ? lease_.end() : lease_.drop();
     throw;
   }
 }

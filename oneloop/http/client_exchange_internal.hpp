@@ -1,7 +1,7 @@
 // One request and its response, on one connection: the state behind a response. Internal to http/.
 //
-// The connection goes back to the pool at the moment in which the response has ended cleanly, and is
-// closed in every other case: when anything fails, and when the exchange dies half-read.
+// The connection goes back to the pool at the moment in which the response has ended cleanly, and
+// is closed in every other case: when anything fails, and when the exchange dies half-read.
 #pragma once
 
 #include <cstddef>
@@ -68,6 +68,8 @@ class exchange {
   [[noreturn]] void fail_too_large(std::uint64_t limit);
   /// In a handler: closes the connection, and throws what users of a client should see.
   [[noreturn]] void fail(std::string_view phase);
+  /// The same before there is a head; `broken`: why the request could not be sent.
+  [[noreturn]] void fail_head(const std::exception_ptr& broken, bool started);
 
   lease lease_;
   std::string method_;

@@ -7,8 +7,8 @@
 //       // "refused", "connect", "connect 127.0.0.1:1: Connection refused"
 //     }
 //
-// A failure of this process and not of the exchange (no descriptor or memory left, a rule of the API
-// broken) stays the oneloop::error that it was. `cancelled` is never made an error.
+// A failure of this process and not of the exchange (no descriptor or memory left, a rule of the
+// API broken) stays the oneloop::error that it was. `cancelled` is never made an error.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,8 @@ enum class error_kind : std::uint8_t {
 /// An exchange failed. The code is that of the cause, where there is one.
 class ONELOOP_API http_error : public error {
  public:
-  /// `phase` must be a literal: "url", "queue", "dns", "connect", "tls", "write", "first_byte",
-  /// "stall", "total", "body", "redirect" or "status".
+  /// `phase` must be a literal: "url", "dns", "connect", "tls", "write", "first_byte", "head",
+  /// "body", "stall", "total", "redirect" or "status".
   http_error(error_kind kind, std::string_view phase, std::error_code code,
              std::string_view message);
   ~http_error() override;

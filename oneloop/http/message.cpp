@@ -1,6 +1,7 @@
 #include "oneloop/http/message.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 
 #include "oneloop/base/error.hpp"
@@ -41,13 +42,15 @@ void headers::add(std::string_view name, std::string_view value) {
   if (text_.size() + name.size() + value.size() > std::numeric_limits<std::uint32_t>::max()) {
     throw misuse{"http headers: more than 4 GiB"};
   }
-  entries_.reserve(entries_.size() + 1);
+  auto is_ours = [this](std::string_view s) {
+    return !s.empty() && !std::less<>{}(s.data(), text_.data()) &&
+           std::less<>{}(s.data(), text_.data() + text_.size());
+  };
+  if (is_ours(name) || is_ours(value)) return add(std::string{name}, std::string{value});
+  if (entries_.size() == entries_.capacity())
+    entries_.reserve(std::max<std::size_t>(8, 2 * size()));
   const auto begin = static_cast<std::uint32_t>(text_.size());
-  if (text_.data() <= value.data() && value.data() < text_.data() + text_.size()) {
-    text_.append(name).append(std::string{value});  // a view of ourselves
-  } else {
-    text_.append(name).append(value);
-  }
+  text_.append(name).append(value);
   entries_.push_back(
       {begin, static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(value.size())});
 }

@@ -40,6 +40,8 @@ TEST(headers_test, set_replaces_all_at_the_place_of_the_first) {
   EXPECT_EQ(h.get("B"), "4");
   for (int i = 0; i < 100; ++i) h.add("E" + std::to_string(i), h[0].value);
   EXPECT_EQ(h.get("E99"), "new");
+  for (int i = 0; i < 100; ++i) h.add(h[0].name, h[1].value);
+  EXPECT_EQ(h[h.size() - 1].name, "A");
 }
 
 TEST(headers_test, remove_counts) {

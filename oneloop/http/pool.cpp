@@ -37,6 +37,7 @@ void pool::drop_idle() noexcept {
 void pool::detach() noexcept {
   drop_idle();
   if (home_ == nullptr) return;
+  if (on_detach) on_detach();
   list_hook::unlink();
   home_ = nullptr;
 }
@@ -56,8 +57,7 @@ task<lease> pool::take(std::shared_ptr<pool> self, origin_key key) {
       if (waiting) p.leave(o);
     }
   };
-  auto& [stored_key, origin] =
-      *self->origins_.try_emplace(std::move(key), self->per_host_).first;
+  auto& [stored_key, origin] = *self->origins_.try_emplace(std::move(key), self->per_host_).first;
   origin.key = &stored_key;
   counted waiting{*self, origin};
   auto place = co_await origin.places.permit();

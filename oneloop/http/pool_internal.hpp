@@ -1,8 +1,8 @@
 // Connections that are kept between exchanges, and the limit on how many there are to one origin.
 // Internal to http/.
 //
-//     auto l = co_await pool::take(shared_pool, key);   // waits for a place, first come first served
-//     if (!l.reuse()) l.adopt(std::move(fresh));        // a kept connection, else a new one
+//     auto l = co_await pool::take(shared_pool, key);   // waits for a place, first come first
+//     served if (!l.reuse()) l.adopt(std::move(fresh));        // a kept connection, else a new one
 //     use(l->stream);
 //     l.keep();                                         // otherwise it is closed with the lease
 //
@@ -61,12 +61,13 @@ struct origin_hash {
 
 /// One connection. While it is idle it is linked in its origin's list and in the pool's, by age.
 struct connection : list_hook<>, list_hook<struct by_age> {
-  connection(net::any_stream s, codec_limits limits) : stream{std::move(s)}, parser{limits} {}
+  connection(net::any_stream s, bool is_tls, codec_limits limits)
+      : stream{std::move(s)}, parser{limits}, tls{is_tls} {}
 
   net::any_stream stream;
   response_parser parser;
   net::read_buffer input;  // read and not yet parsed
-  std::uint64_t exchanges = 0;
+  bool tls;
   time_point kept_until{};
   struct origin_entry* origin = nullptr;
 };
@@ -91,19 +92,26 @@ class pool : public list_hook<> {
   /// The calling code's loop becomes the pool's if it has none; else it must be that one: throws
   /// wrong_thread naming `what`.
   void enter(const char* what);
-  /// The loop ends: idle connections are closed.
+  /// The loop ends: idle connections are closed, and `on_detach` is called.
   void detach() noexcept;
+  std::function<void()> on_detach;  // does not throw
 
   /// A place among the connections to `key`.
   static task<lease> take(std::shared_ptr<pool> self, origin_key key);
 
-  /// From now on no place is given and no connection kept; those that are idle stay until `drop_idle`.
+  /// From now on no place is given and no connection kept; those that are idle stay until
+  /// `drop_idle`.
   void close() noexcept { closed_ = true; }
   void drop_idle() noexcept;
   [[nodiscard]] bool closed() const noexcept { return closed_; }
+  [[nodiscard]] loop* home() const noexcept { return home_; }
   /// An idle connection, out of the pool; null if there is none.
   [[nodiscard]] std::unique_ptr<connection> take_any_idle() noexcept;
 
+  /// By the clock of the pool's loop.
+  [[nodiscard]] time_point now() const noexcept {
+    return home_ != nullptr ? home_->now() : clock::now();
+  }
   void note_retry() noexcept { ++counts_.retried; }
   [[nodiscard]] client_statistics statistics() const noexcept;
 

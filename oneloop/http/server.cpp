@@ -138,8 +138,11 @@ class server_connection : public list_hook<> {
   static codec_limits limits(const server_options& o) noexcept {
     codec_limits l;
     l.max_head = o.max_head_;
-    l.max_body = o.max_body_;
     return l;
+  }
+
+  [[nodiscard]] refusal too_large() const {
+    return refusal{413, "the body is larger than " + std::to_string(options_.max_body_) + " bytes"};
   }
 
   [[nodiscard]] time_point now() const noexcept { return scope_->home()->now(); }
@@ -166,7 +169,7 @@ class server_connection : public list_hook<> {
         found = step;
         break;
       }
-      if (idle_ && parser_.started()) {
+      if (idle_ && step.consumed != 0) {
         idle_ = false;
         until = after(now(), options_.head_timeout_);
       }
@@ -195,7 +198,7 @@ class server_connection : public list_hook<> {
       if (e.code() == errc::protocol) {
         no.emplace(400, e.what());
       } else if (e.code() == errc::limit_exceeded) {
-        no.emplace(in_body_ ? 413 : 431, e.what());
+        no.emplace(431, e.what());
       } else {
         throw;
       }
@@ -229,16 +232,11 @@ class server_connection : public list_hook<> {
   task<std::optional<server_request>> read_request() {
     std::optional<server_request> request;
     idle_ = true;
-    in_body_ = false;
     auto waiting = next_event(after(now(), options_.idle_timeout_));
     auto head = co_await std::move(waiting);
     if (!head) co_return request;
     idle_ = false;
-    in_body_ = true;
-    if (parser_.content_length().value_or(0) > options_.max_body_) {
-      throw refusal{413,
-                    "the body is larger than " + std::to_string(options_.max_body_) + " bytes"};
-    }
+    if (parser_.content_length().value_or(0) > options_.max_body_) throw too_large();
     const bool wants_body = parser_.framing() != body_framing::none;
     if (wants_body && input_.empty() && parser_.head().minor_version >= 1 &&
         parser_.head().fields.has_token("Expect", "100-continue")) {
@@ -252,6 +250,7 @@ class server_connection : public list_hook<> {
       auto step = co_await std::move(reading);
       if (!step) throw end_of_stream{"read " + peer_, body.size(), body.size() + 1};
       if (step->event != parse_event::body) break;
+      if (step->body.size() > options_.max_body_ - body.size()) throw too_large();
       body.append(reinterpret_cast<const char*>(step->body.data()), step->body.size());
     }
     request.emplace(std::move(parser_.head()), std::move(body), peer_);
@@ -350,7 +349,6 @@ class server_connection : public list_hook<> {
   std::span<const std::byte> input_;  // of buffer_: what the parser has not consumed
   std::string out_;                   // a chunk with its frame
   bool idle_ = true;                  // between requests
-  bool in_body_ = false;              // where a limit was exceeded
   bool stopping_ = false;
   bool chunked_ = false;       // how the streamed body goes out
   bool without_body_ = false;  // and whether it does

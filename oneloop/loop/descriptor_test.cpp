@@ -200,7 +200,6 @@ TEST_P(descriptor_on, a_socket_closed_elsewhere_is_shut_down_and_the_last_user_c
     std::array<std::byte, 8> b;
     std::atomic<bool> waiting{false};
     std::int64_t got = 1;
-    bool still_open = true;
     std::jthread user{[&] {
       loop l{GetParam()};
       auto op = io::receive(c.one, b);
@@ -211,14 +210,13 @@ TEST_P(descriptor_on, a_socket_closed_elsewhere_is_shut_down_and_the_last_user_c
       });
       l.run_until(w.done);
       got = op.await_resume();
-      still_open = is_open(fd);
     }};
     while (!waiting) std::this_thread::yield();
     if (round % 2 == 0) std::this_thread::sleep_for(200us);
     c.one.close();
     user.join();
     EXPECT_EQ(got, -EBADF);
-    EXPECT_FALSE(still_open);
+    EXPECT_FALSE(is_open(fd));
   }
 }
 

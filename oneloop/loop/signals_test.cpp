@@ -48,23 +48,26 @@ TEST_P(signals_on, are_waited_for_like_anything_else) {
   loop l{GetParam()};
   l.owe();
   bool done = false;
-  int got = 0;
-  auto waiter_party = [&]() -> party {
+  std::atomic<int> taken{-1};
+  auto listener = [&]() -> party {
     signal_set set{SIGUSR1, SIGUSR2};
     for (int i = 0; i < 3; ++i) {
-      got = co_await set.next();
-      EXPECT_EQ(got, SIGUSR1);
+      taken = i;
+      const int signo = co_await set.next();
+      EXPECT_EQ(signo, SIGUSR1);
     }
+    taken = 3;
     done = true;
   };
   std::jthread sender{[&] {
-    for (int i = 0; i < 200 && !done; ++i) {
-      std::this_thread::sleep_for(2ms);
+    for (int i = 0; i < 3; ++i) {
       // From outside: the loop sleeps in the kernel.
-      if (i % 2 == 0 && i < 6) ::kill(::getpid(), SIGUSR1);
+      while (taken.load() != i) std::this_thread::sleep_for(100us);
+      std::this_thread::sleep_for(4ms);
+      ::kill(::getpid(), SIGUSR1);
     }
   }};
-  l.post([&] { waiter_party(); });
+  l.post([&] { listener(); });
   l.run_until(done);
   l.disown();
   EXPECT_EQ(g_plain_handler.load(), 0);

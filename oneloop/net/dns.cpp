@@ -10,6 +10,7 @@
 #include <cstring>
 #include <list>
 #include <map>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -160,6 +161,8 @@ class resolver::state {
   struct question {
     event done;
     answer result;
+    /// What a server said that was no answer: c-ares asks the next one, and forgets it.
+    dns_errc refusal{};
   };
 
   state(loop& l, resolver_options o)
@@ -215,6 +218,7 @@ class resolver::state {
   struct socket {
     state& owner;
     descriptor fd;
+    bool datagrams;
     socket_watch in, out;
   };
   struct timer : timer_node {
@@ -240,6 +244,7 @@ class resolver::state {
     arm_timer();
   }
   bool process_one() noexcept;
+  void note_refusal(std::span<const std::uint8_t> message) noexcept;
   void arm(socket_watch& w) noexcept;
   void disarm(socket_watch& w) noexcept;
   void arm_timer() noexcept;
@@ -269,8 +274,11 @@ const ares_socket_functions resolver::state::socket_functions{
       if (fd < 0) return ARES_SOCKET_BAD;
       auto& owner = *static_cast<state*>(self);
       try {
-        auto s = std::unique_ptr<socket>(
-            new socket{.owner = owner, .fd = descriptor::adopt(fd), .in = {}, .out = {}});
+        auto s = std::unique_ptr<socket>(new socket{.owner = owner,
+                                                    .fd = descriptor::adopt(fd),
+                                                    .datagrams = type == SOCK_DGRAM,
+                                                    .in = {},
+                                                    .out = {}});
         for (socket_watch* w : {&s->in, &s->out}) {
           w->owner = s.get();
           w->handle = s->fd.handle();
@@ -301,8 +309,14 @@ const ares_socket_functions resolver::state::socket_functions{
       return ::connect(fd, to, size);
     },
     .arecvfrom = [](ares_socket_t fd, void* to, std::size_t size, int flags, sockaddr* from,
-                    ares_socklen_t* from_size, void*) -> ares_ssize_t {
-      return ::recvfrom(fd, to, size, flags, from, from_size);
+                    ares_socklen_t* from_size, void* self) -> ares_ssize_t {
+      const ssize_t n = ::recvfrom(fd, to, size, flags, from, from_size);
+      auto& owner = *static_cast<state*>(self);
+      const auto at = owner.sockets_.find(fd);
+      if (n > 0 && at != owner.sockets_.end() && at->second->datagrams) {
+        owner.note_refusal({static_cast<const std::uint8_t*>(to), static_cast<std::size_t>(n)});
+      }
+      return n;
     },
     .asendv = [](ares_socket_t fd, const iovec* parts, int n, void*) -> ares_ssize_t {
       msghdr m{};
@@ -358,6 +372,41 @@ bool resolver::state::process_one() noexcept {
     return true;
   }
   return false;
+}
+
+/// Keeps SERVFAIL, NOTIMP and REFUSED for those whose question it was.
+void resolver::state::note_refusal(std::span<const std::uint8_t> message) noexcept {
+  constexpr std::size_t header = 12;
+  if (message.size() < header) return;
+  dns_errc e{};
+  switch (message[3] & 0x0f) {
+    case 2:
+    case 4: e = dns_errc::server_failure; break;
+    case 5: e = dns_errc::refused; break;
+    default: return;
+  }
+  char name[256];
+  std::size_t used = 0, at = header;
+  while (at < message.size() && message[at] != 0) {
+    const std::size_t label = message[at++];
+    if (label > 63 || at + label > message.size() || used + label + 1 > sizeof name) return;
+    std::memcpy(name + used, &message[at], label);
+    used += label;
+    name[used++] = '.';
+    at += label;
+  }
+  if (at + 2 >= message.size()) return;
+  const family kind = message[at + 2] == 28 ? family::v6 : family::v4;
+  try {
+    const std::string asked = to_lower({name, used});
+    for (auto& [k, q] : under_way_) {
+      // The name as it stands, or with a search domain behind it.
+      const std::string_view own = k.first;
+      const bool same = asked.starts_with(own) && (own.ends_with('.') || asked[own.size()] == '.');
+      if (same && k.second == kind) q->refusal = e;
+    }
+  } catch (const std::bad_alloc&) {  // then it is only "unreachable"
+  }
 }
 
 void resolver::state::arm_timer() noexcept {
@@ -444,6 +493,7 @@ void resolver::state::answered(void* arg, int status, int, ares_addrinfo* info) 
   state& self = p->owner;
   answer& a = p->asked->result;
   a.error = from_ares(status);
+  if (status == ARES_ECONNREFUSED && p->asked->refusal != dns_errc{}) a.error = p->asked->refusal;
   duration ttl = std::chrono::hours{24};
   auto at_most = [&](int seconds) {
     ttl = std::min<duration>(ttl, std::chrono::seconds{std::max(seconds, 0)});

@@ -39,6 +39,15 @@ bool is_quiet(const descriptor& d) noexcept {
          (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+std::int64_t receive_now(const descriptor& d, std::span<std::byte> to) noexcept {
+  if (!d.is_open()) return -EBADF;
+  for (;;) {
+    const ssize_t n = ::recv(d.fd(), to.data(), to.size(), MSG_DONTWAIT);
+    if (n >= 0) return n;
+    if (errno != EINTR) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+  }
+}
+
 void reset_connection(descriptor& d) noexcept {
   if (!d.is_open()) return;
   const linger off{.l_onoff = 1, .l_linger = 0};

@@ -6,6 +6,7 @@
 // peer"; after close() their code is errc::closed.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -33,6 +34,8 @@ ONELOOP_API int set_option(int fd, int level, int name, int value) noexcept;
 ONELOOP_API int end_sending(const descriptor& d) noexcept;
 /// One look without waiting: nothing to read, and no end of the stream.
 ONELOOP_API bool is_quiet(const descriptor& d) noexcept;
+/// recv(2) without waiting; -EAGAIN.
+ONELOOP_API std::int64_t receive_now(const descriptor& d, std::span<std::byte> to) noexcept;
 /// close() that makes the peer see a reset.
 ONELOOP_API void reset_connection(descriptor& d) noexcept;
 
@@ -157,6 +160,13 @@ class socket_stream {
   /// At least one byte, into the front of `to`; 0 at the end of the stream (or if `to` is empty).
   [[nodiscard]] transfer_operation<Address> read_some(std::span<std::byte> to) noexcept {
     return {"read", object_, to.size(), io::receive(descriptor_, to)};
+  }
+  /// What is there now, without waiting: nothing if there is none, 0 at the end of the stream.
+  [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<std::byte> to) {
+    const std::int64_t n = detail::receive_now(descriptor_, to);
+    if (n == -EAGAIN) return {};
+    if (n < 0) detail::fail("read", object_.to_string(), n);
+    return static_cast<std::size_t>(n);
   }
   /// As many bytes as the socket takes now, at least one.
   [[nodiscard]] transfer_operation<Address> write_some(std::span<const std::byte> from) noexcept {

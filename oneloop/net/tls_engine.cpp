@@ -415,6 +415,15 @@ struct tls_engine::impl {
     }
   }
 
+  ~impl() {
+    // Else OpenSSL takes the session of a connection that ended without goodbyes as spoilt.
+    if (ssl && shaken && !failure) {
+      SSL_set_shutdown(ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    }
+  }
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+
   [[noreturn]] void fail(tls_errc code, std::string_view cause) {
     std::string text = "tls";
     if (!host.empty()) text.append(" ").append(host);
@@ -440,7 +449,6 @@ struct tls_engine::impl {
     const unsigned long code = ERR_peek_last_error();
     const int reason = ERR_GET_REASON(code);
     const bool ours = code != 0 && ERR_GET_LIB(code) == ERR_LIB_SSL;
-    const bool shaking = !SSL_is_init_finished(ssl.get());
     if (ours && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
       const x509_ptr peer{SSL_get1_peer_certificate(ssl.get())};
       fail(tls_errc::certificate,
@@ -448,14 +456,14 @@ struct tls_engine::impl {
                              failed_certificate ? failed_certificate.get() : peer.get()));
     }
     if (code == 0 || (ours && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
-      fail(tls_errc::truncated, shaking ? "the connection was closed during the handshake"
-                                        : "truncated: the stream ended without close_notify");
+      fail(tls_errc::truncated, shaken ? "truncated: the stream ended without close_notify"
+                                       : "the connection was closed during the handshake");
     }
     if (ours && reason > SSL_AD_REASON_OFFSET) {
       fail(tls_errc::alert, std::string{"refused by the peer: "} +
                                 SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
     }
-    if (ours && shaking &&
+    if (ours && !shaken &&
         (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
          reason == SSL_R_HTTPS_PROXY_REQUEST || reason == SSL_R_PACKET_LENGTH_TOO_LONG)) {
       fail(tls_errc::protocol, "the peer does not speak TLS (" + take_reason("") + ")");
@@ -475,6 +483,7 @@ struct tls_engine::impl {
   ssl_ptr ssl;
   x509_ptr failed_certificate;  // that the verification stopped at
   std::unique_ptr<tls_error> failure;
+  bool shaken = false;  // the handshake was finished; later messages of TLS 1.3 do not change that
   bool goodbye_said = false;
 };
 
@@ -588,7 +597,10 @@ tls_engine& tls_engine::operator=(tls_engine&&) noexcept = default;
 tls_state tls_engine::handshake() {
   impl_->begin_step();
   const int r = SSL_do_handshake(impl_->ssl.get());
-  if (r == 1) return tls_state::done;
+  if (r == 1) {
+    impl_->shaken = true;
+    return tls_state::done;
+  }
   const tls_state s = impl_->judge(r);
   if (s == tls_state::closed) {
     impl_->fail(tls_errc::truncated, "the connection was closed during the handshake");
@@ -598,6 +610,7 @@ tls_state tls_engine::handshake() {
 
 tls_engine::read_result tls_engine::read(std::span<std::byte> to) {
   impl_->begin_step();
+  if (!impl_->shaken) throw misuse{"tls_engine: read() before the handshake is done"};
   std::size_t total = 0;
   while (total < to.size()) {
     ERR_clear_error();
@@ -623,7 +636,7 @@ tls_engine::read_result tls_engine::read(std::span<std::byte> to) {
 std::size_t tls_engine::write(std::span<const std::byte> from) {
   impl_->begin_step();
   if (impl_->goodbye_said) throw closed_error{"tls write"};
-  if (!handshake_done()) throw misuse{"tls_engine: write() before the handshake is done"};
+  if (!impl_->shaken) throw misuse{"tls_engine: write() before the handshake is done"};
   std::size_t total = 0;
   while (total < from.size() && output().size() < max_output) {
     ERR_clear_error();
@@ -659,9 +672,7 @@ void tls_engine::consume_output(std::size_t size) noexcept { impl_->bytes.to_sen
 void tls_engine::input(std::span<const std::byte> from) { impl_->bytes.received.append(from); }
 void tls_engine::input_ended() noexcept { impl_->bytes.ended = true; }
 
-bool tls_engine::handshake_done() const noexcept {
-  return SSL_is_init_finished(impl_->ssl.get()) == 1;
-}
+bool tls_engine::handshake_done() const noexcept { return impl_->shaken; }
 
 std::string_view tls_engine::alpn() const noexcept {
   const unsigned char* name = nullptr;

@@ -117,6 +117,7 @@ enum class tls_state : std::uint8_t {
 
 /// One TLS session. One thread at a time.
 ///
+/// read() and write() come after the handshake: misuse before it is done.
 /// Bounds: write() stops accepting while max_output bytes of ciphertext wait to be sent. Received
 /// ciphertext is kept until it is read: read until want_input before receiving more.
 /// Errors: tls_error; afterwards every step throws the same again, but output() still works.
@@ -150,7 +151,8 @@ class ONELOOP_API tls_engine {
   /// Encrypts; how many bytes were accepted: fewer than given while output() is long.
   std::size_t write(std::span<const std::byte> from);
 
-  /// Says goodbye (close_notify); nothing can be written afterwards. `closed` if the peer has said
+  /// Says goodbye (close_notify; nothing before the handshake is done); nothing can be written
+  /// afterwards. `closed` if the peer has said
   /// it too, else want_input: waiting for that is up to the caller.
   tls_state shutdown();
 

@@ -48,6 +48,11 @@ struct pair {
        std::string_view host = "localhost", std::uint16_t port = 443)
       : client{client_context, host, port}, server{server_context} {}
 
+  /// Carries a piece each way; false if there was nothing to carry.
+  bool carry_both() {
+    const bool there = carry(client, server, piece);
+    return carry(server, client, piece) || there;
+  }
   static bool carry(tls_engine& from, tls_engine& to, std::size_t piece) {
     const auto out = from.output();
     if (out.empty()) return false;
@@ -63,7 +68,7 @@ struct pair {
     while (moved) {
       const auto a = client.handshake();
       const auto b = server.handshake();
-      moved = carry(client, server, piece) | carry(server, client, piece);
+      moved = carry_both();
       if (a == tls_state::done && b == tls_state::done && !moved) return;
     }
     FAIL() << "the handshake stands still";
@@ -84,7 +89,7 @@ struct pair {
         server.handshake();
       } catch (const tls_error&) {
       }
-      while (carry(client, server, piece) | carry(server, client, piece)) {
+      while (carry_both()) {
       }
     }
     return "none";
@@ -125,7 +130,7 @@ TEST(tls_engine_test, data_goes_both_ways) {
   EXPECT_FALSE(p.client.certificate_problem());
   EXPECT_EQ(p.client.write(bytes("hello")), 5U);
   EXPECT_EQ(p.server.write(bytes("welcome")), 7U);
-  while (pair::carry(p.client, p.server, 4096) | pair::carry(p.server, p.client, 4096)) {
+  while (p.carry_both()) {
   }
   EXPECT_EQ(read_all(p.server), "hello");
   EXPECT_EQ(read_all(p.client), "welcome");
@@ -195,17 +200,7 @@ TEST(tls_engine_test, goodbye_is_a_clean_end) {
   EXPECT_EQ(p.client.shutdown(), tls_state::closed);
 }
 
-TEST(tls_engine_test, a_stream_that_just_stops_is_truncated) {
-  pair p{tls_context::client(trusting()), tls_context::server(serving())};
-  p.shake();
-  p.server.write(bytes("half of"));
-  while (pair::carry(p.server, p.client, 4096)) {
-  }
-  p.client.input_ended();
-  EXPECT_EQ(read_all(p.client, 7), "half of") << "what came is delivered";
-}
-
-TEST(tls_engine_test, truncation_is_reported_after_the_data) {
+TEST(tls_engine_test, a_stream_that_just_stops_is_truncated_after_its_data) {
   pair p{tls_context::client(trusting()), tls_context::server(serving())};
   p.shake();
   p.server.write(bytes("half of"));
@@ -325,8 +320,7 @@ TEST(tls_certificate_test, the_peer_is_told_and_its_error_says_so) {
   EXPECT_NE(p.client_error(), "none");
   try {
     std::byte b[1];
-    p.server.handshake();
-    p.server.read(b);
+    if (p.server.handshake() == tls_state::done) p.server.read(b);
     FAIL();
   } catch (const tls_error& e) {
     EXPECT_EQ(e.code(), tls_errc::alert);
@@ -438,7 +432,7 @@ TEST(tls_resumption_test, the_second_visit_is_shorter) {
   const tls_context server = tls_context::server(serving());
   EXPECT_FALSE(visit(client, server));
   EXPECT_EQ(client.remembered_sessions(), 1U);
-  for (int i = 0; i < 3000; i += 100) EXPECT_TRUE(visit(client, server));
+  for (int i = 0; i < 30; ++i) EXPECT_TRUE(visit(client, server));
   EXPECT_EQ(client.remembered_sessions(), 1U);
 }
 

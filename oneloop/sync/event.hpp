@@ -1,13 +1,14 @@
-// An event: a flag that parties wait for. Setting it wakes them all, and it stays set until
-// `reset`.
+// An event: a flag that parties wait for. Setting it wakes them all; it stays set until `reset`.
 //
 //     oneloop::event ready;
 //     // one party               // any number of others
 //     ready.set();               co_await ready.wait();
 //
 // *Cancellation*: a cancelled wait had no effect; the event is unchanged.
+//
 // *Threads*: every member from any thread, loop or model. The event must outlive every operation on
 // it; it may be destroyed as soon as a wait() for it has returned.
+//
 // *Cost*: a wait or set is one lock (two atomic operations), set also one hand-over a waiter; no
 // allocation. 24 bytes.
 #pragma once

@@ -12,9 +12,11 @@
 //
 // *Cancellation*: a cancelled lock() does not hold the mutex and never did. If it was handed over
 // before the cancel came, it is delivered; nobody's turn is lost.
+//
 // *Threads*: every member from any thread, loop or model. It may be unlocked by another party than
-// the one that locked it. It may be destroyed by whoever holds it, if nobody waits for it. *Cost*:
-// uncontended one compare-and-swap to lock and one to unlock, no allocation. 24 bytes.
+// the one that locked it. It may be destroyed by whoever holds it, if nobody waits for it.
+//
+// *Cost*: uncontended one compare-and-swap to lock and one to unlock, no allocation. 24 bytes.
 #pragma once
 
 #include <atomic>

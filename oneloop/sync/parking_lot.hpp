@@ -10,27 +10,23 @@
 //       short_mutex lock_; parking_lot<gate_wait> lot_;
 //     };
 //
-// The rules (parking_lot_test.cpp has a test for each, and the test of every primitive repeats
-// them):
+// The rules (parking_lot_test.cpp has a test for each; conformance.hpp repeats them on everything):
 //   1. The node lives in the operation. It is linked and unlinked under the owner's lock only.
-//   2. Whoever takes a node out to complete it has won its waiter's claim, under the owner's lock;
-//   it
-//      stores the result under that lock, releases the lock, and then calls `wake` exactly once.
-//      After `wake` the node, its operation and its waiter may be gone.
+//   2. Whoever takes a node out to complete it has won its waiter's claim, under the owner's lock.
+//      It stores the result under that lock, releases the lock, and then calls `wake` once. After
+//      `wake` the node, its operation and its waiter may be gone.
 //   3. A node whose claim is lost (another case of its select won, or it was cancelled) is unlinked
-//   by
-//      whoever meets it; its owner unlinks it too, under the lock, before it dies or starts again.
+//      by whoever meets it. Its own party unlinks it too, before it dies or starts again.
 //   4. An actor never meets itself: nodes of the acting waiter (another case of the same select)
-//   are
-//      passed over and stay.
-//   5. An actor that is a select itself must not complete anything before it has won its own claim:
-//      alone by `commit`, together with the other side by claim::claim_both (`take(actor)`). A
-//      select that has lost changes nothing.
-//   6. Cancel takes the node back if it wins the claim under the lock. If it does not, the
-//   operation
-//      has happened: its result is delivered and nothing is handed on or lost.
+//      are passed over and stay.
+//   5. An actor that is a select itself completes nothing before it has won its own claim: alone by
+//      `commit`, together with the other side by claim::claim_both (`take(actor)`). A select that
+//      has lost changes nothing.
+//   6. Cancel takes the node back if it wins the claim under the lock. If it does not, then the
+//      operation has happened: its result is delivered, and nothing is lost.
 //
 // *Threads*: an operation may be started from any thread or loop; the lots order them.
+//
 // *Cost*: 40 bytes a parked operation, no allocation; one lock and one compare-and-swap a
 // hand-over.
 #pragma once

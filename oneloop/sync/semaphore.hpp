@@ -8,7 +8,9 @@
 //
 // *Cancellation*: a cancelled acquire took nothing. A permit that was handed over before the cancel
 // came is delivered; none is lost.
+//
 // *Threads*: every member from any thread, loop or model. It must outlive every operation on it.
+//
 // *Cost*: one lock (two atomic operations) to acquire or release, no allocation. 40 bytes.
 #pragma once
 

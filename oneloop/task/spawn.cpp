@@ -7,7 +7,7 @@ namespace oneloop::inline v0::detail {
 
 join_state::~join_state() {
   if (board_ != nullptr) board_->release();
-  link_->release();
+  if (link_ != nullptr) link_->release();
 }
 
 void join_state::release() noexcept {

@@ -61,6 +61,7 @@ class join_wait;
 /// What handles, joins and the child share.
 class ONELOOP_API join_state {
  public:
+  /// `link`: of the handle's scope; may be null.
   join_state(const char* name, scope_link* link) noexcept : name_{name}, link_{link} {}
   join_state(const join_state&) = delete;
   join_state& operator=(const join_state&) = delete;
@@ -74,6 +75,9 @@ class ONELOOP_API join_state {
   [[nodiscard]] const char* name() const noexcept { return name_; }
   void cancel() const noexcept;
   [[nodiscard]] bool finished() const noexcept;
+  [[nodiscard]] bool held() const noexcept {
+    return holders_.load(std::memory_order_acquire) != 0;
+  }
   /// After the end: throws what there is to throw; the failure has been asked for then.
   void ask();
   /// True for the first caller.
@@ -141,6 +145,11 @@ class join_state_of final : public join_state {
       }
       return *std::move(value);
     }
+  }
+  /// For the only one who asks.
+  T take() {
+    this->ask();
+    if constexpr (!std::is_void_v<T>) return *std::move(value);
   }
 };
 

@@ -1,0 +1,19 @@
+#include <array>
+
+#include "oneloop/fiber/run.hpp"
+#include "oneloop/net/tcp.hpp"
+using namespace oneloop;
+
+void echo(net::tcp_stream peer) {
+  std::array<std::byte, 4096> buffer;
+  while (auto n = await(peer.read_some(buffer))) await(peer.write_all({buffer.data(), n}));
+}
+
+void serve(nursery& n) {
+  net::tcp_listener listener{{net::ip_address::loopback_v4(), 7000}};
+  for (;;) n.start(echo, await(listener.accept()));
+}
+
+int main() {
+  run([] { with_nursery(serve); });
+}

@@ -1,0 +1,48 @@
+// What an errback receives: an exception that has been caught, to be looked at, handled or passed
+// on.
+//
+//     d.add_errback([](failure f) {
+//       f.trap<timeout_error>();          // everything else goes on down the chain
+//       return std::string{"too slow"};
+//     });
+#pragma once
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "oneloop/base/config.hpp"
+#include "oneloop/base/error.hpp"
+
+namespace oneloop::inline v0 {
+
+class failure {
+ public:
+  explicit failure(std::exception_ptr e) noexcept : error_{std::move(e)} {}
+
+  /// Whether it is an E, or derived from it.
+  template <class E>
+  [[nodiscard]] bool check() const noexcept {
+    try {
+      std::rethrow_exception(error_);
+    } catch (const E&) {
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+  /// Rethrows it unless it is an E.
+  template <class E>
+  void trap() const {
+    if (!check<E>()) rethrow();
+  }
+  [[noreturn]] void rethrow() const { std::rethrow_exception(error_); }
+  /// One line for people.
+  [[nodiscard]] std::string what() const { return describe(error_); }
+  [[nodiscard]] const std::exception_ptr& exception() const noexcept { return error_; }
+
+ private:
+  std::exception_ptr error_;
+};
+
+}  // namespace oneloop::inline v0

@@ -1,0 +1,87 @@
+#include "oneloop/http/client.hpp"
+
+#include "oneloop/base/error.hpp"
+#include "oneloop/http/client_core_internal.hpp"
+#include "oneloop/http/client_exchange_internal.hpp"
+
+namespace oneloop::inline v0::http {
+namespace {
+
+/// Sends a request for what a text says; the error comes where the task is awaited.
+task<response> send_text(std::shared_ptr<detail::client_core> core, std::string method,
+                         std::string text) {
+  auto target = url::parse(text);
+  if (!target) {
+    throw http_error{error_kind::bad_url, "url", target.error(),
+                     "bad URL \"" + text + "\": " + target.error().message()};
+  }
+  auto sending =
+      detail::client_core::send(std::move(core), request{std::move(method), *std::move(target)});
+  auto r = co_await std::move(sending);
+  co_return std::move(r);
+}
+
+}  // namespace
+
+// ---- response ----
+
+response::response(std::unique_ptr<detail::exchange> x) noexcept : exchange_{std::move(x)} {}
+response::response(response&&) noexcept = default;
+response& response::operator=(response&&) noexcept = default;
+response::~response() = default;
+
+int response::status() const noexcept { return exchange_->head.status; }
+std::string_view response::reason() const noexcept { return exchange_->head.reason; }
+const headers& response::fields() const noexcept { return exchange_->head.fields; }
+const url& response::final_url() const noexcept { return exchange_->target; }
+std::span<const redirect> response::redirects() const noexcept { return exchange_->redirects; }
+timing response::times() const noexcept { return exchange_->times(); }
+std::uint64_t response::bytes() const noexcept { return exchange_->bytes; }
+
+void response::expect_success() const {
+  if (status() / 100 == 2) return;
+  std::string text = exchange_->method() + " " + final_url().display() + ": ";
+  text += std::to_string(status());
+  if (const auto why = reason().empty() ? reason_phrase(status()) : reason(); !why.empty()) {
+    text.append(" ").append(why);
+  }
+  throw http_error{error_kind::status, "status", errc::protocol, text};
+}
+
+task<std::size_t> response::read_some(std::span<std::byte> to) { return exchange_->read_some(to); }
+task<std::string> response::text(std::uint64_t limit) { return exchange_->text(limit); }
+task<std::uint64_t> response::discard(std::uint64_t limit) { return exchange_->discard(limit); }
+
+// ---- client ----
+
+client::client(client_options options)
+    : core_{std::make_shared<detail::client_core>(std::move(options))} {}
+client::client(client&&) noexcept = default;
+client& client::operator=(client&& o) noexcept {
+  if (this != &o) {
+    client old{std::move(*this)};
+    core_ = std::move(o.core_);
+  }
+  return *this;
+}
+client::~client() {
+  if (!core_) return;
+  core_->connections().close();
+  core_->connections().drop_idle();
+}
+
+task<response> client::send(request r) { return detail::client_core::send(core_, std::move(r)); }
+task<response> client::get(std::string_view text) {
+  return send_text(core_, "GET", std::string{text});
+}
+task<response> client::get(url target) { return send(request{"GET", std::move(target)}); }
+task<response> client::head(std::string_view text) {
+  return send_text(core_, "HEAD", std::string{text});
+}
+task<response> client::head(url target) { return send(request{"HEAD", std::move(target)}); }
+
+client_statistics client::statistics() const noexcept { return core_->connections().statistics(); }
+
+task<> client::close() { return detail::client_core::close(core_); }
+
+}  // namespace oneloop::inline v0::http
