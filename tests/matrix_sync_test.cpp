@@ -7,7 +7,6 @@
 #include "tests/matrix.hpp"
 
 namespace oneloop::matrix {
-namespace {
 
 class event_case : public primitive {
  public:
@@ -26,7 +25,7 @@ class event_case : public primitive {
 
  private:
   event e_;
-  struct : basic_side {
+  struct waits_side : basic_side {
     event* e_;
     auto operation(int) { return e_->wait(); }
     bool finished(int) {
@@ -34,7 +33,7 @@ class event_case : public primitive {
       return true;
     }
   } waits_{{}, &e_};
-  struct {
+  struct sets_side {
     event* e_;
     int round_ = 0;
     auto operation(int) { return yield_now(); }
@@ -109,12 +108,12 @@ class semaphore_case : public primitive {
 
  private:
   semaphore s_{0, 1};
-  struct : basic_side {
+  struct takes_side : basic_side {
     semaphore* s_;
     auto operation(int) { return s_->acquire(); }
     bool finished(int) { return true; }
   } takes_{{}, &s_};
-  struct {
+  struct gives_side {
     semaphore* s_;
     int given_ = 0;
     auto operation(int) { return yield_now(); }
@@ -147,7 +146,7 @@ class select_lock_case : public primitive {
   section s_;
   event never_;
   semaphore none_{0};
-  struct {
+  struct one_side {
     section* s_;
     event* never_;
     semaphore* none_;
@@ -169,9 +168,8 @@ class select_lock_case : public primitive {
   locker other_{&s_, {}};
 };
 
-const bool enrolled =
+static const bool enrolled =
     enrol<event_case>() && enrol<mutex_case>() && enrol<semaphore_case>() &&
     enrol<select_lock_case>();
 
-}  // namespace
 }  // namespace oneloop::matrix

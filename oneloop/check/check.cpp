@@ -222,14 +222,20 @@ class link_checker {
     summary_.add(r);
     auto handing = [&]() -> task<> {
       auto turn = co_await turn_.lock();
+      if (sink_failed_) co_return;
       (void)co_await with_scope(scope_options{}.at(give_up_at_), [&](cancel_scope& s) -> task<> {
         delivering_ = &s;
         const struct leaving {
           link_checker& self;
           ~leaving() { self.delivering_ = nullptr; }
         } at_end{*this};
-        auto taking = sink_(std::move(r));
-        co_await std::move(taking);
+        try {
+          auto taking = sink_(std::move(r));
+          co_await std::move(taking);
+        } catch (const std::exception&) {
+          sink_failed_ = true;
+          throw;
+        }
       });
     };
     co_await shielded(std::ref(handing));
@@ -269,6 +275,7 @@ class link_checker {
   semaphore slots_;
   loop& loop_;
   mutex turn_;  // one delivery at a time
+  bool sink_failed_ = false;
   time_point give_up_at_ = never;
   cancel_scope* delivering_ = nullptr;
   check_summary summary_;

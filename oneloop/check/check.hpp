@@ -156,7 +156,7 @@ class ONELOOP_API check_summary {
 using check_source = std::move_only_function<task<std::optional<std::string>>()>;
 
 /// Takes a verdict. Called for one at a time; while it waits, further verdicts wait too, and then
-/// checks. Cancellation does not reach it, but for `last_words`.
+/// checks. Cancellation does not reach it, but for `last_words`. Not called again after it threw.
 using check_sink = std::move_only_function<task<>(check_result)>;
 
 /// Checks what `source` gives. Everything given by value lives as long as the task.

@@ -43,8 +43,8 @@ struct chain::continuation final : chain_link {
 // What another thread wants of a chain.
 struct chain::message final : ready_item {
   enum class kind { fire, cancel, add };
-  message(chain& c, kind k) : to{&c}, what{k} {
-    c.retain();
+  message(chain& target, kind k) : to{&target}, what{k} {
+    to->retain();
     run = [](ready_item& item) noexcept {
       const std::unique_ptr<message> self{static_cast<message*>(&item)};
       chain& c = *self->to;
@@ -95,8 +95,8 @@ void chain::release() noexcept {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) reap(this);
 }
 
-// What a dying chain owns may own the last reference to another, and so on, a hundred thousand deep:
-// the later ones wait in a list until the first has gone.
+// What a dying chain owns may own the last reference to another, and so on, a hundred thousand
+// deep: the later ones wait in a list until the first has gone.
 void chain::reap(chain* dead) noexcept {
   graveyard& g = dying();
   dead->below_ = g.first;

@@ -2,9 +2,9 @@
 // starts an operation or a task now and gives its result as one.
 //
 //     defer(s.read(buffer))
-//         .add_callback([&](std::size_t n) { return defer(ask(s, n)); })   // the chain waits for it
-//         .add_callback([](std::string reply) { use(reply); })
-//         .add_errback([](failure f) { complain(f.what()); });
+//         .add_callback([&](std::size_t n) { return defer(ask(s, n)); })   // the chain waits for
+//         it .add_callback([](std::string reply) { use(reply); }) .add_errback([](failure f) {
+//         complain(f.what()); });
 //
 // A chain has links, run one after the other over one result. A callback gets a value, an errback a
 // failure; what either returns goes on as a value, what it throws as a failure, so every link
@@ -18,17 +18,16 @@
 //     links: add to what the last add returned (the old handle still fires and cancels).
 //   - A failure that is left when the last handle goes is logged: "Unhandled error in deferred".
 //
-// *Ownership*: dropping a handle neither cancels nor frees what is under way; `defer` starts a child
-// of the nursery that the code is in the body of, or else of the loop's root nursery.
-// *Awaiting*: co_await d, await(d), select: any waiter on any loop or thread, any number of times if
-// the value can be copied (otherwise the first takes it). A failure that is awaited is handled. A
-// cancelled await takes nothing and leaves the deferred alone.
-// *Cancellation*: see deferred::cancel. An await of a deferred that was cancelled throws
-// cancelled_error.
-// *Threads*: a deferred belongs to the loop on which it was made; callbacks run there. callback,
-// errback and cancel from elsewhere are posted to it; adding elsewhere throws wrong_thread. Made
-// outside every loop it belongs to none, and to one thread at a time.
-// *Cost*: an allocation for the chain, each link, and each value.
+// *Ownership*: dropping a handle neither cancels nor frees what is under way; `defer` starts a
+// child of the nursery that the code is in the body of, or else of the loop's root nursery.
+// *Awaiting*: co_await d, await(d), select: any waiter on any loop or thread, any number of times
+// if the value can be copied (otherwise the first takes it). A failure that is awaited is handled.
+// A cancelled await takes nothing and leaves the deferred alone. *Cancellation*: see
+// deferred::cancel. An await of a deferred that was cancelled throws cancelled_error. *Threads*: a
+// deferred belongs to the loop on which it was made; callbacks run there. callback, errback and
+// cancel from elsewhere are posted to it; adding elsewhere throws wrong_thread. Made outside every
+// loop it belongs to none, and to one thread at a time. *Cost*: an allocation for the chain, each
+// link, and each value.
 #pragma once
 
 #include <concepts>
@@ -253,10 +252,9 @@ class deferred {
   deferred<Out> link(F&& f, G&& g, const char* what) const {
     chain_->check_add(typeid(T), what);
     deferred<Out> result{chain_};
-    chain_->add(
-        std::make_unique<detail::link_of<T, Out, std::decay_t<F>, std::decay_t<G>>>(
-            std::decay_t<F>(std::forward<F>(f)), std::decay_t<G>(std::forward<G>(g))),
-        typeid(Out));
+    chain_->add(std::make_unique<detail::link_of<T, Out, std::decay_t<F>, std::decay_t<G>>>(
+                    std::decay_t<F>(std::forward<F>(f)), std::decay_t<G>(std::forward<G>(g))),
+                typeid(Out));
     return result;
   }
 
@@ -296,8 +294,8 @@ class deferred {
   /// Asks for an early end. One that has not fired calls its canceller, or else fires with
   /// `cancelled` (after which one late callback is ignored). One that waits for a deferred that a
   /// callback returned cancels that. One that has its result is left alone. The operation of a
-  /// `defer` is cancelled, and the deferred fires when that has ended: with `cancelled`, or with the
-  /// result if there was one after all. Any thread.
+  /// `defer` is cancelled, and the deferred fires when that has ended: with `cancelled`, or with
+  /// the result if there was one after all. Any thread.
   void cancel() const { chain_->cancel(); }
 
   /// `f(value)`, or `f()`; what it returns is what the chain gives from there on.
@@ -498,16 +496,15 @@ class deferred_child final : public child, public pooled {
 /// the chain, not to the nursery. An operation given as an lvalue must outlive its end.
 template <class A>
   requires awaitable<A>
-auto defer(A&& a, std::source_location at)
-    -> deferred<std::remove_cvref_t<await_result<A>>> {
+auto defer(A&& a, std::source_location at) -> deferred<std::remove_cvref_t<await_result<A>>> {
   using value_type = std::remove_cvref_t<await_result<A>>;
   loop* l = loop::current();
   if (l == nullptr) throw loop_not_running{"defer"};
   nursery* n = context::current().innermost_nursery();
   if (n == nullptr) n = &loop_root::of(*l).children();
   deferred<value_type> d;
-  new detail::deferred_child<stored_operation<A>, value_type>(
-      as_operation(static_cast<A&&>(a)), d, *n, spawn_info{"deferred", at});
+  new detail::deferred_child<stored_operation<A>, value_type>(as_operation(static_cast<A&&>(a)), d,
+                                                              *n, spawn_info{"deferred", at});
   return d;
 }
 

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "oneloop/base/log.hpp"
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/channel/select.hpp"
 #include "oneloop/deferred/gather.hpp"
@@ -264,8 +265,8 @@ TEST(deferred, a_hundred_thousand_chains_each_waiting_for_the_next) {
   std::vector<deferred<int>> all(depth);
   for (int i = 0; i + 1 < depth; ++i) {
     all[i].add_callback([next = all[i + 1]](int) { return next; });
-    all[i].callback(0);
   }
+  for (int i = 0; i + 1 < depth; ++i) all[i].callback(0);
   int got = 0;
   all[0].add_callback([&](int v) { got = v; });
   auto last = all.back();
@@ -277,17 +278,17 @@ TEST(deferred, a_hundred_thousand_chains_each_waiting_for_the_next) {
 TEST(deferred, a_hundred_thousand_chains_that_never_fire_die) {
   for (const bool waiting : {true, false}) {
     auto token = std::make_shared<int>(0);
-    deferred<int> first;
-    auto outer = first;
-    for (int i = 0; i < 100'000; ++i) {
-      deferred<int> inner;
-      outer.add_callback([inner, token](int) { return inner; });
-      if (waiting) outer.callback(0);
-      outer = inner;
+    std::vector<deferred<int>> all(100'000);
+    for (std::size_t i = 0; i + 1 < all.size(); ++i) {
+      all[i].add_callback([next = all[i + 1], token](int) { return next; });
     }
-    EXPECT_GT(token.use_count(), 0);
-    outer = deferred<int>{};
-    first = deferred<int>{};
+    all.back().add_callback([token](int) {});
+    if (waiting) {
+      for (std::size_t i = 0; i + 1 < all.size(); ++i) all[i].callback(0);
+    }
+    all.resize(1);
+    EXPECT_GT(token.use_count(), 1);
+    all.clear();
     EXPECT_EQ(token.use_count(), 1);
   }
 }
@@ -331,7 +332,9 @@ TEST(deferred, cancel_goes_through_to_the_deferred_that_is_waited_for) {
   bool inner_asked = false, outer_failed = false;
   deferred<int> inner{[&](deferred<int>&) { inner_asked = true; }};
   deferred<int> middle, outer;
-  outer.add_callback([&](int) { return middle; }).add_errback([&](failure) { outer_failed = true; });
+  outer.add_callback([&](int) { return middle; }).add_errback([&](failure) {
+    outer_failed = true;
+  });
   middle.add_callback([&](int) { return inner; });
   outer.callback(1);
   middle.callback(1);
@@ -378,7 +381,8 @@ TEST(defer, gives_the_result_of_an_operation_or_task) {
       defer([]() -> task<int> {
         co_await sleep_for(1s);
         co_return 4;
-      }()).add_callback([&](int v) { order += std::to_string(v); });
+      }())
+          .add_callback([&](int v) { order += std::to_string(v); });
       defer(ch.receive()).add_callback([&](std::optional<int> v) { order += std::to_string(*v); });
       await(ch.send(1));
       await(sleep_for(3s));
@@ -412,7 +416,8 @@ TEST(defer, failures_go_down_the_chain_and_not_to_the_nursery) {
       defer([]() -> task<> {
         co_await sleep_for(1s);
         throw std::runtime_error{"task"};
-      }()).add_errback([&](const failure& f) { got = f.what(); });
+      }())
+          .add_errback([&](const failure& f) { got = f.what(); });
     });
     EXPECT_EQ(got, "task");
   });
@@ -477,9 +482,9 @@ TEST(defer, dropping_the_handle_neither_cancels_nor_frees) {
 TEST(defer, in_a_plain_thread_there_is_no_loop) {
   EXPECT_THROW(defer(sleep_for(1s)), loop_not_running);
   std::string got;
-  succeed()
-      .add_callback([]() -> task<> { co_return; })
-      .add_errback([&](const failure& f) { got = f.check<loop_not_running>() ? "none" : "?"; });
+  succeed().add_callback([]() -> task<> { co_return; }).add_errback([&](const failure& f) {
+    got = f.check<loop_not_running>() ? "none" : "?";
+  });
   EXPECT_EQ(got, "none");
 }
 

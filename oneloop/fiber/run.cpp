@@ -14,7 +14,7 @@ std::exception_ptr run_main_fiber(loop& l, void (*code)(void*), void* argument) 
   } main{code, argument, l};
   {
     loop_root& root = loop_root::of(l);
-    context self{party_kind::fiber,      &l,           fiber_stack::resume,
+    context self{party_kind::fiber,       &l,           fiber_stack::resume,
                  root.children().scope(), &root.self(), spawn_info{"main", {}}};
     fiber_stack stack{self,
                       [](void* p) {

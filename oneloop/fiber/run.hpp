@@ -1,5 +1,5 @@
-// run() for functions: a loop, one fiber on it (or one task, if the function is a coroutine), and an
-// orderly end. See task/run.hpp.
+// run() for functions: a loop, one fiber on it (or one task, if the function is a coroutine), and
+// an orderly end. See task/run.hpp.
 //
 //     int main() {
 //       return oneloop::run([] {

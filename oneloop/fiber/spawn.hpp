@@ -1,5 +1,5 @@
-// spawn() and spawn_on() for functions that are no coroutines: a fiber, or in the nursery of a plain
-// thread a thread, that can be joined. See task/spawn.hpp for the rules.
+// spawn() and spawn_on() for functions that are no coroutines: a fiber, or in the nursery of a
+// plain thread a thread, that can be joined. See task/spawn.hpp for the rules.
 //
 //     with_nursery([](nursery& n) {
 //       auto a = spawn(n, resolve, "a.example");

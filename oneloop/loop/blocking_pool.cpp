@@ -138,31 +138,40 @@ const operation_info to_thread_base::info{.name = "to_thread", .cancel = cancel}
 bool to_thread_base::await_suspend(waiter& w) {
   w.arm(this, info);
   waiter_ = &w;
-  owed_by_us_ = w.home();
-  if (owed_by_us_ != nullptr) owed_by_us_->owe();
+  if (w.home() != nullptr) w.home()->owe();
   try {
     submit_blocking(*this);
   } catch (...) {
     w.disarm();
-    settle();
+    if (w.home() != nullptr) w.home()->disown();
     throw;
   }
   return true;
 }
 
 void to_thread_base::finished() noexcept {
-  if (waiter_->try_claim()) waiter_->wake();
+  loop* home = waiter_->home();
+  if (home == nullptr) return arrived();
+  // By way of the inbox: the loop is owed us until it has us, so that virtual time stands still and
+  // not a moment longer, whenever the waiter's party asks for the result.
+  arrival_.owner = this;
+  arrival_.run = [](ready_item& item) noexcept {
+    to_thread_base& self = *static_cast<arrival&>(item).owner;
+    self.waiter_->home()->disown();
+    self.arrived();
+  };
+  inbox_pin pin{home->mail()};
+  pin->push(arrival_);
 }
 
-// Not earlier than this: between the push to the inbox and the wake-up, virtual time must stand.
-void to_thread_base::settle() noexcept {
-  if (loop* l = std::exchange(owed_by_us_, nullptr)) l->disown();
+void to_thread_base::arrived() noexcept {
+  if (waiter_->try_claim()) waiter_->wake();
 }
 
 void to_thread_base::cancel(void* op, waiter& w) noexcept {
   auto& self = *static_cast<to_thread_base*>(op);
   if (!take_back_blocking(self)) return;
-  self.settle();
+  if (w.home() != nullptr) w.home()->disown();
   if (w.try_claim()) w.wake_cancelled();
 }
 

@@ -71,15 +71,17 @@ class ONELOOP_API to_thread_base : public blocking_job {
 
  protected:
   to_thread_base() = default;
-  /// On the waiter's thread, when it goes on.
-  void settle() noexcept;
 
  private:
+  struct arrival : ready_item {
+    to_thread_base* owner = nullptr;
+  };
   void finished() noexcept final;
+  void arrived() noexcept;
   static void cancel(void* op, waiter& w) noexcept;
   static const operation_info info;
   waiter* waiter_ = nullptr;
-  loop* owed_by_us_ = nullptr;  // the loop that has been told to expect us
+  arrival arrival_;
 };
 
 /// What to_thread returns. It may be moved until it is started.
@@ -96,7 +98,6 @@ class to_thread_operation final : public to_thread_base {
       : f_{std::move(o.f_)} {}
 
   result await_resume() {
-    this->settle();
     if (error_) std::rethrow_exception(std::move(error_));
     if constexpr (!std::is_void_v<result>) return std::move(*value_);
   }

@@ -231,6 +231,16 @@ TEST(pool, virtual_time_stands_still_while_a_job_runs) {
   EXPECT_EQ(answered, before);
 }
 
+// As a composite does that asks for the results when all of its parts have ended.
+TEST(pool, virtual_time_goes_on_before_the_result_is_asked_for) {
+  loop l{"virtual"};
+  auto op = to_thread([] { return 3; });
+  EXPECT_EQ(test::run(l, op), outcome::completed);
+  auto nap = sleep_for(1s);
+  EXPECT_EQ(test::run(l, nap), outcome::completed);
+  EXPECT_EQ(op.await_resume(), 3);
+}
+
 TEST(pool, works_in_a_forked_child) {
   auto op = to_thread([] { return 1; });
   EXPECT_TRUE(test::park(op));

@@ -56,8 +56,9 @@ struct loop::driving {
   explicit driving(loop& l, const char* what) : l_{l} {
     if (l.fork_generation_ != fork_generation()) {
       throw error{errc::loop_after_fork,
-                  std::string{what} + ": this loop belongs to the parent process; a forked child "
-                                      "must make its own, or better be re-executed"};
+                  std::string{what} +
+                      ": this loop belongs to the parent process; a forked child "
+                      "must make its own, or better be re-executed"};
     }
     if (l.closed_) throw loop_not_running{what};
     if (current() != nullptr) {
@@ -174,7 +175,8 @@ bool loop::is_owner() const noexcept {
 
 void loop::check_thread(const char* what) const {
   if (fork_generation_ != fork_generation()) {
-    throw error{errc::loop_after_fork, std::string{what} + ": this loop belongs to the parent process"};
+    throw error{errc::loop_after_fork,
+                std::string{what} + ": this loop belongs to the parent process"};
   }
   if (!is_owner()) throw wrong_thread{what};
 }
@@ -283,8 +285,7 @@ loop_extension* loop::find_extension(const void* key) noexcept {
 }
 
 void loop::add_extension(const void* key, std::unique_ptr<loop_extension> e) {
-  extensions_ =
-      std::make_unique<keyed_extension>(key, std::move(e), std::move(extensions_));
+  extensions_ = std::make_unique<keyed_extension>(key, std::move(e), std::move(extensions_));
 }
 
 void loop::set_observer(std::unique_ptr<loop_observer> o) noexcept { observer_ = std::move(o); }

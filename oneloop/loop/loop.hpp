@@ -8,8 +8,8 @@
 //     l.post([&] { done = true; });
 //     l.run_until(done);
 //
-// Threads: a member may be called on the thread that runs the loop (or, while nobody runs it, on any
-// one thread), unless it says "any thread". Cost: one system call a turn; a turn runs up to 256
+// Threads: a member may be called on the thread that runs the loop (or, while nobody runs it, on
+// any one thread), unless it says "any thread". Cost: one system call a turn; a turn runs up to 256
 // ready items.
 #pragma once
 
@@ -36,7 +36,8 @@ class context;
 class io_driver;
 
 /// What a higher layer hangs on a loop, made on first use and destroyed with the loop (last made
-/// first). The scope layer keeps the root of the tree of parties here, the DNS resolver its channel.
+/// first). The scope layer keeps the root of the tree of parties here, the DNS resolver its
+/// channel.
 class ONELOOP_API loop_extension {
  public:
   virtual ~loop_extension();

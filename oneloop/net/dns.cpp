@@ -445,7 +445,10 @@ bool resolver::state::open() noexcept {
   ::ares_set_socket_functions(channel_, &socket_functions, this);
   if (!options_.servers_.empty()) {
     std::string list;
-    for (const auto& s : options_.servers_) list += (list.empty() ? "" : ",") + s.to_string();
+    for (const auto& s : options_.servers_) {
+      if (!list.empty()) list += ',';
+      list += s.to_string();
+    }
     if (::ares_set_servers_ports_csv(channel_, list.c_str()) != ARES_SUCCESS) {
       close();
       return false;
@@ -468,6 +471,8 @@ std::shared_ptr<resolver::state::question> resolver::state::ask(const key& k) {
     ++counts.shared;
     return at->second;
   }
+  // Simulated loops have no name servers.
+  if (!loop_.io().direct()) throw lookup_error(k.first, dns_errc::unreachable);
   if (!open()) throw lookup_error(k.first, dns_errc::failed);
   auto q = std::make_shared<question>();
   auto p = std::make_unique<pending>(pending{*this, k, q});

@@ -81,7 +81,8 @@ class dns_server {
     std::size_t at = 12;
     while (at < query.size() && query[at] != 0) {
       const auto n = static_cast<std::size_t>(query[at]);
-      name += (name.empty() ? "" : ".") + query.substr(at + 1, n);
+      if (!name.empty()) name += '.';
+      name += query.substr(at + 1, n);
       at += n + 1;
     }
     for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);

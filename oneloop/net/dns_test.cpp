@@ -45,7 +45,10 @@ ON_BACKENDS(dns);
 
 std::string join(const std::vector<ip_address>& list) {
   std::string s;
-  for (const auto& a : list) s += (s.empty() ? "" : " ") + a.to_string();
+  for (const auto& a : list) {
+    if (!s.empty()) s += ' ';
+    s += a.to_string();
+  }
   return s;
 }
 
@@ -373,6 +376,18 @@ TEST(hosts_file, parses_names_comments_and_repetitions) {
   EXPECT_EQ(names.size(), 2U);
   EXPECT_EQ(join(names.at("localhost")), "127.0.0.1 ::1");
   EXPECT_EQ(join(names.at("six")), "::1");
+}
+
+TEST(resolver, on_the_virtual_clock_only_what_asks_nobody_works) {
+  run(
+      []() -> task<> {
+        const auto local = co_await found(resolver::current(), "localhost", family::v4);
+        EXPECT_EQ(local, "127.0.0.1");
+        auto looking = resolver::current().lookup("a.test");
+        const auto code = co_await code_of(std::move(looking));
+        EXPECT_EQ(code, make_error_code(dns_errc::unreachable));
+      }(),
+      "virtual");
 }
 
 TEST(resolver, outside_a_loop_is_an_error) {

@@ -32,7 +32,7 @@ inline std::vector<std::string> kernel_backends() {
 }
 
 /// Tests of a suite derived from this run on every backend with a kernel behind it.
-class on_backends : public testing::TestWithParam<std::string> {
+class on_backends : public ::testing::TestWithParam<std::string> {
  protected:
   /// Runs the coroutine `body`, for at most 30 seconds.
   template <class Body>
@@ -48,10 +48,10 @@ class on_backends : public testing::TestWithParam<std::string> {
   }
 };
 
-#define ON_BACKENDS(suite)                                                    \
-  INSTANTIATE_TEST_SUITE_P(                                                   \
-      backends, suite, testing::ValuesIn(::oneloop::test::kernel_backends()), \
-      [](const testing::TestParamInfo<std::string>& chosen) { return chosen.param; })
+#define ON_BACKENDS(suite)                                                      \
+  INSTANTIATE_TEST_SUITE_P(                                                     \
+      backends, suite, ::testing::ValuesIn(::oneloop::test::kernel_backends()), \
+      [](const ::testing::TestParamInfo<std::string>& chosen) { return chosen.param; })
 
 /// What `op` throws, as text; empty if it throws nothing.
 template <class Op>

@@ -67,8 +67,12 @@ class tls_stream {
       } catch (const error&) {
         failure = std::current_exception();
       }
-      co_await send_beside();
-      if (failure) std::rethrow_exception(failure);
+      // An alert is good manners, the other messages are needed.
+      if (failure) {
+        co_await send_beside();
+        std::rethrow_exception(failure);
+      }
+      co_await send_quietly();
       if (state == tls_state::done) break;
       const bool more = co_await receive();
       if (!more && out_->failure) std::rethrow_exception(out_->failure);
@@ -202,6 +206,16 @@ class tls_stream {
     }
     out_->bytes = {};
     out_->sent = 0;
+  }
+
+  /// As `send`; a failure is kept: what the peer has said before may tell more.
+  task<> send_quietly() {
+    if (!has_output() || out_->failure) co_return;
+    auto turn = co_await out_->turn.lock();
+    try {
+      co_await send();
+    } catch (const error&) {  // in out_->failure
+    }
   }
 
   /// The reader's way to send: not while a writer does it anyway, and not for ever; a failure is

@@ -75,9 +75,7 @@ class ONELOOP_API join_state {
   [[nodiscard]] const char* name() const noexcept { return name_; }
   void cancel() const noexcept;
   [[nodiscard]] bool finished() const noexcept;
-  [[nodiscard]] bool held() const noexcept {
-    return holders_.load(std::memory_order_acquire) != 0;
-  }
+  [[nodiscard]] bool held() const noexcept { return holders_.load(std::memory_order_acquire) != 0; }
   /// After the end: throws what there is to throw; the failure has been asked for then.
   void ask();
   /// True for the first caller.
@@ -376,8 +374,7 @@ auto spawn(nursery_at to, F&& fn, Args&&... args)
   using spawned = detail::spawned<F, Args...>;
   std::decay_t<F> f{std::forward<F>(fn)};
   const spawn_info info{spawned::unnamed::name(f), to.at};
-  auto handle =
-      detail::make_joinable<typename spawned::value_type>(info.name, to.where.home());
+  auto handle = detail::make_joinable<typename spawned::value_type>(info.name, to.where.home());
   handle.checked().belong_to(to.where);
   spawned::starter::start(handle.checked(), to.where, info, spawned::unnamed::fn(f),
                           std::tuple<std::decay_t<Args>...>{std::forward<Args>(args)...});

@@ -1,7 +1,8 @@
 // Plain threads beside loops: await works in them as in fibers (the thread parks), with_nursery
 // starts threads, and calls go from a thread into a loop.
 //
-//     with_nursery([&](nursery& n) {                        // in a plain thread: children are threads
+//     with_nursery([&](nursery& n) {                        // in a plain thread: children are
+//     threads
 //       n.start(serve_blocking, 8080);
 //       page p = call_on(l, fetch, url);                    // a task or function, on the loop
 //     });
@@ -10,9 +11,9 @@
 // to_thread) and joins. A task needs a loop: await_on.
 //
 // *Threads*: a nursery's thread is cancelled like any child, by its nursery or by a cancel_handle
-// from anywhere: its wait ends, and its next one throws. Code that does not wait is not interrupted.
-// *Errors*: what leaves the function goes to the nursery, or to who joins.
-// *Cost*: a thread.
+// from anywhere: its wait ends, and its next one throws. Code that does not wait is not
+// interrupted. *Errors*: what leaves the function goes to the nursery, or to who joins. *Cost*: a
+// thread.
 #pragma once
 
 #include <tuple>
@@ -43,8 +44,8 @@ auto spawn_thread(nursery_at to, F&& fn, Args&&... args)
   return handle;
 }
 
-/// Waits for a child, and owns its fate: if the caller is cancelled, so is the child, and its end is
-/// waited for; what it gave all the same is delivered. In a thread or a fiber.
+/// Waits for a child, and owns its fate: if the caller is cancelled, so is the child, and its end
+/// is waited for; what it gave all the same is delivered. In a thread or a fiber.
 template <class T>
 T await_owned(const joinable<T>& h) {
   try {
@@ -60,8 +61,8 @@ T await_owned(const joinable<T>& h) {
 }
 
 /// Calls `fn(args...)` on `l`, as a task if it is a coroutine, else as a fiber, and waits for its
-/// result. In a plain thread, or in a fiber of another loop. Throws loop_not_running if the loop has
-/// closed, or closes before it could begin.
+/// result. In a plain thread, or in a fiber of another loop. Throws loop_not_running if the loop
+/// has closed, or closes before it could begin.
 ///
 /// Cancellation: sent there, and waited for.
 template <class F, class... Args>

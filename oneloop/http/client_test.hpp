@@ -1,0 +1,200 @@
+// What the tests of the client share: a server that does with each connection what a test says, and
+// looks at what went wrong. Not installed.
+#pragma once
+
+#include <dirent.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "oneloop/http/client.hpp"
+#include "oneloop/net/net_test.hpp"
+#include "oneloop/net/stream.hpp"
+#include "oneloop/net/tcp.hpp"
+#include "oneloop/sync/event.hpp"
+#include "oneloop/task/region.hpp"
+#include "oneloop/task/task.hpp"
+
+namespace oneloop::inline v0::test {
+
+/// A server's end of one connection.
+class http_peer {
+ public:
+  http_peer(net::tcp_stream s, int n, std::vector<std::string>& requests)
+      : stream{std::move(s)}, number{n}, requests_{requests} {}
+
+  net::tcp_stream stream;
+  int number;  // of the connection, from 1
+
+  /// Reads the head of a request and notes it; false at the end of the stream.
+  task<bool> request() {
+    std::size_t end = 0;
+    while ((end = input_.find("\r\n\r\n")) == input_.npos) {
+      auto reading = read_text(stream);
+      const std::string more = co_await std::move(reading);
+      if (more.empty()) co_return false;
+      input_ += more;
+    }
+    requests_.push_back(input_.substr(0, end + 2));
+    input_.erase(0, end + 4);
+    co_return true;
+  }
+  /// What the last request asked for.
+  [[nodiscard]] std::string last_path() const {
+    const std::string& r = requests_.back();
+    const auto from = r.find(' ') + 1;
+    return r.substr(from, r.find(' ', from) - from);
+  }
+  task<> say(std::string text) { (void)co_await stream.write_all(net::bytes_of(text)); }
+  /// "HTTP/1.1 200 OK" with a body and more header lines ("A: b\r\n").
+  task<> answer(std::string body, std::string lines = {}) {
+    std::string text = "HTTP/1.1 200 OK\r\n" + lines;
+    text += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    return say(std::move(text));
+  }
+  task<> redirect(int status, std::string to) {
+    return say("HTTP/1.1 " + std::to_string(status) + " Go There\r\nLocation: " + to +
+               "\r\nContent-Length: 0\r\n\r\n");
+  }
+  /// Until the client has closed.
+  task<> until_closed() {
+    auto reading = read_all(stream);
+    (void)co_await std::move(reading);
+  }
+  void reset() { stream.reset(); }
+  void close() { stream.close(); }
+
+ private:
+  std::vector<std::string>& requests_;
+  std::string input_;
+};
+
+class http_script_server {
+ public:
+  /// Called for each connection, which is closed when it ends.
+  using script = std::function<task<>(http_peer&)>;
+
+  explicit http_script_server(script s) : script_{std::move(s)} {}
+
+  [[nodiscard]] std::uint16_t port() const { return listener_.local_endpoint().port(); }
+  [[nodiscard]] std::string at(std::string_view path = "/") const {
+    return "http://127.0.0.1:" + std::to_string(port()) + std::string{path};
+  }
+  /// The same under another name: another origin.
+  [[nodiscard]] std::string elsewhere(std::string_view path = "/") const {
+    return "http://localhost:" + std::to_string(port()) + std::string{path};
+  }
+  int connections = 0;
+  int open = 0;
+  std::vector<std::string> requests;
+
+  /// Until cancelled.
+  task<> serve() {
+    co_await with_nursery([this](nursery& n) -> task<> {
+      while (true) {
+        auto s = co_await listener_.accept();
+        n.start(&http_script_server::one, this, std::move(s));
+      }
+    });
+  }
+
+ private:
+  task<> one(net::tcp_stream s) {
+    struct counted {
+      int& n;
+      explicit counted(int& open_now) : n{++open_now} {}
+      ~counted() { --n; }
+    } here{open};
+    http_peer p{std::move(s), ++connections, requests};
+    auto conversation = script_(p);
+    try {
+      co_await std::move(conversation);
+    } catch (const error&) {  // the client went away
+    }
+  }
+
+  net::tcp_listener listener_{net::endpoint{net::ip_address::loopback_v4(), 0}};
+  script script_;
+};
+
+/// What went wrong, for comparing.
+struct http_failure {
+  std::string kind;  // "none" if nothing did, "other" for an error that is no http_error
+  std::string phase;
+  std::string text;
+};
+
+template <class T>
+task<http_failure> failure_of(task<T> t) {
+  http_failure f{"none", "", ""};
+  try {
+    (void)co_await std::move(t);
+  } catch (const http::http_error& e) {
+    f.kind = to_string(e.kind());
+    f.phase = e.phase();
+    f.text = e.what();
+  } catch (const error& e) {
+    f.kind = "other";
+    f.text = e.what();
+  }
+  co_return f;
+}
+inline task<http_failure> failure_of(task<> t) {
+  auto with_result = [](task<> inner) -> task<int> {
+    co_await std::move(inner);
+    co_return 0;
+  }(std::move(t));
+  return failure_of(std::move(with_result));
+}
+
+/// Gets a URL and reads all of it.
+inline task<std::string> fetch(http::client& c, std::string text) {
+  auto getting = c.get(text);
+  auto r = co_await std::move(getting);
+  auto reading = r.text();
+  auto body = co_await std::move(reading);
+  co_return body;
+}
+
+inline std::size_t open_descriptors() {
+  std::size_t n = 0;
+  DIR* const d = ::opendir("/proc/self/fd");
+  while (d != nullptr && ::readdir(d) != nullptr) ++n;
+  if (d != nullptr) ::closedir(d);
+  return n;
+}
+
+/// Waits until `condition` holds, for at most 5 seconds.
+template <class Condition>
+task<> eventually(Condition condition) {
+  for (int i = 0; i < 1000 && !condition(); ++i) co_await sleep_for(5ms);
+  EXPECT_TRUE(condition());
+}
+
+class http_on_backends : public on_backends {
+ protected:
+  using peer = http_peer;
+  using server = http_script_server;
+
+  /// Runs `body(server&)` beside a server that follows `s`.
+  template <class Body>
+  void with_server(server::script s, Body body) {
+    go([&]() -> task<> {
+      server here{std::move(s)};
+      auto both = [&](nursery& n) -> task<> {
+        n.start(&server::serve, &here);
+        auto testing = body(here);
+        co_await std::move(testing);
+        n.cancel();
+      };
+      auto running = with_nursery(std::ref(both));
+      co_await std::move(running);
+    });
+  }
+};
+
+}  // namespace oneloop::inline v0::test
