@@ -121,6 +121,14 @@ function(oneloop_app name)
   set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 endfunction()
 
+# tools/conformance: scores url/ against test data that is not part of the project.
+function(oneloop_conformance)
+  find_package(nlohmann_json REQUIRED)
+  add_executable(conformance "${PROJECT_SOURCE_DIR}/tools/conformance/conformance.cpp")
+  oneloop_own_code(conformance)
+  target_link_libraries(conformance PRIVATE oneloop::url nlohmann_json::nlohmann_json)
+endfunction()
+
 # examples/<lab>/<file>.cpp: a program each, example_<lab>_<file>.
 function(oneloop_examples)
   add_custom_target(examples)

@@ -40,7 +40,7 @@ class client_core {
   /// Throws http_error; also fills in the times.
   task<std::unique_ptr<connection>> dial(const url& to, phase_clock& clock, timing& times);
   [[nodiscard]] net::resolver& names();
-  [[nodiscard]] const net::tls_context& tls();
+  [[nodiscard]] const net::tls_context& trust();
   [[nodiscard]] origin_key key_of(const url& to) const;
   [[nodiscard]] std::string head_of(const request& r) const;
 

@@ -2,6 +2,7 @@
 #include "oneloop/http/client_core_internal.hpp"
 #include "oneloop/net/happy_eyeballs.hpp"
 #include "oneloop/net/tcp.hpp"
+#include "oneloop/net/tls.hpp"
 
 namespace oneloop::inline v0::http::detail {
 namespace {
@@ -45,6 +46,20 @@ task<net::tcp_stream> reach(net::resolver& names, std::string host, std::uint16_
   }
 }
 
+/// The phase tls.
+task<net::any_stream> secure(net::tcp_stream tcp, net::tls_context context, std::string host,
+                             std::uint16_t port, phase_clock& clock, timing& times) {
+  clock.enter(phase::tls, host);
+  try {
+    auto handshake = net::connect_tls(std::move(tcp), std::move(context), host, port);
+    auto stream = co_await std::move(handshake);
+    times.tls = clock.elapsed();
+    co_return net::any_stream{std::move(stream)};
+  } catch (const error&) {
+    rethrow_for_user(name_of(phase::tls), host);
+  }
+}
+
 }  // namespace
 
 net::resolver& client_core::names() {
@@ -54,15 +69,37 @@ net::resolver& client_core::names() {
   return *resolver_;
 }
 
+const net::tls_context& client_core::trust() {
+  if (tls_) return *tls_;
+  net::tls_client_options o;
+  o.verify = !options_.insecure_;
+  o.ca_file = options_.ca_file_;
+  o.alpn = {"http/1.1"};
+  try {
+    return tls_.emplace(net::tls_context::client(o));
+  } catch (const error&) {
+    rethrow_for_user(name_of(phase::tls), {});
+  }
+}
+
 task<std::unique_ptr<connection>> client_core::dial(const url& to, phase_clock& clock,
                                                     timing& times) {
   times = timing{};
   const std::string host = plain_host(to);
-  auto reaching = reach(names(), host, to.effective_port().value_or(80), clock, times);
+  const bool tls = to.scheme() == "https";
+  const std::uint16_t port = *to.effective_port();  // every http URL has one
+  auto reaching = reach(names(), host, port, clock, times);
   auto tcp = co_await std::move(reaching);
+  net::any_stream stream;
+  if (tls) {
+    auto securing = secure(std::move(tcp), trust(), host, port, clock, times);
+    stream = co_await std::move(securing);
+  } else {
+    stream = std::move(tcp);
+  }
   codec_limits limits;
   limits.max_head = options_.max_head_;
-  co_return std::make_unique<connection>(net::any_stream{std::move(tcp)}, false, limits);
+  co_return std::make_unique<connection>(std::move(stream), tls, limits);
 }
 
 }  // namespace oneloop::inline v0::http::detail

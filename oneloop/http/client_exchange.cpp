@@ -15,6 +15,9 @@ namespace {
 
 /// What kind of failure a code stands for; nothing if it is no failure of an exchange.
 std::optional<error_kind> kind_of(std::error_code code, std::string_view phase) {
+  if (code == net::tls_errc::truncated && phase != "tls") {
+    return phase == "first_byte" ? error_kind::reset : error_kind::protocol;
+  }
   if (code.category() == net::tls_category()) return error_kind::tls;
   if (code.category() == net::dns_category()) {
     return code == net::dns_errc::timed_out ? error_kind::timeout : error_kind::dns;
@@ -47,11 +50,17 @@ void rethrow_for_user(std::string_view phase, const std::string& peer) {
   } catch (const error& e) {
     const auto kind = kind_of(e.code(), phase);
     if (!kind) throw;
-    std::string_view what = e.what();
-    constexpr std::string_view codec = "http response";
-    if (!what.starts_with(codec)) throw http_error{*kind, phase, e.code(), what};
-    what.remove_prefix(codec.size());
-    throw http_error{*kind, phase, e.code(), "response from " + peer + std::string{what}};
+    std::string text = e.what();
+    constexpr std::string_view codec = "http response: ";
+    const std::string engine = "tls " + peer + ": ";
+    if (text.starts_with(codec)) {
+      text.replace(0, codec.size(), "response from " + peer + ": ");
+    } else if (phase == "tls" && text.starts_with(engine)) {
+      text.replace(0, engine.size(), "TLS handshake with " + peer + ": ");
+    } else if (phase == "tls" && *kind != error_kind::tls) {
+      text.insert(0, "TLS handshake with " + peer + ": ");
+    }
+    throw http_error{*kind, phase, e.code(), text};
   }
 }
 

@@ -158,7 +158,7 @@ TEST_P(http_failures_on, timeout_of_the_connection) {
 /// More than the buffers of two sockets hold.
 http::request oversized_request(const std::string& to) {
   http::request r{"GET", url::parse(to).value()};
-  r.fields().add("X-Large", std::string(32 * 1024 * 1024, 'x'));
+  r.fields().add("X-Large", std::string(16 * 1024 * 1024, 'x'));
   return r;
 }
 

@@ -1,0 +1,123 @@
+#include "input.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+#include "arguments.hpp"
+#include "oneloop/loop/io.hpp"
+#include "oneloop/loop/loop.hpp"
+#include "oneloop/scope/context.hpp"
+
+namespace tool {
+namespace {
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+}  // namespace
+
+url_input::url_input(std::vector<std::string> urls, std::vector<std::string> files)
+    : urls_{std::move(urls)} {
+  for (std::string& name : files) {
+    // A descriptor of our own: the flags of standard input belong to whoever started us.
+    const int fd = name == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                               : ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) throw usage_error{fmt::format("--from {}: {}", name, reason(errno))};
+    auto owned = oneloop::descriptor::adopt(fd);
+    struct stat about {};
+    if (::fstat(fd, &about) != 0 || S_ISDIR(about.st_mode)) {
+      throw usage_error{fmt::format("--from {}: {}", name, reason(EISDIR))};
+    }
+    files_.push_back(file{std::move(name), std::move(owned), S_ISREG(about.st_mode)});
+  }
+}
+
+oneloop::task<std::optional<std::string>> url_input::next() {
+  std::optional<std::string> url;
+  if (next_url_ < urls_.size()) {
+    url = std::move(urls_[next_url_++]);
+    ++given_;
+    co_return url;
+  }
+  while (next_file_ < files_.size()) {
+    auto& self = oneloop::context::current();
+    if (self.scope().cancelled()) {
+      const auto now = self.home()->now();
+      if (!hurry_until_) hurry_until_ = now + std::chrono::milliseconds{300};
+      if (now >= *hurry_until_) {
+        cut_short_ = true;
+        co_return url;
+      }
+    }
+    auto reading = next_line();
+    const bool more = co_await std::move(reading);
+    if (!more) {
+      ++next_file_;
+      at_start_ = true;
+      ended_ = false;
+      continue;
+    }
+    const auto first = line_.find_first_not_of(" \t");
+    if (first == line_.npos || line_[first] == '#') continue;
+    url = std::move(line_);
+    ++given_;
+    co_return url;
+  }
+  co_return url;
+}
+
+/// Reads more of the file. False at its end.
+oneloop::task<bool> url_input::fill() {
+  file& from = files_[next_file_];
+  if (buffer_.size() != max_line) buffer_.resize(max_line);
+  ssize_t n = -1;
+  while (true) {
+    // The file may be shared with other processes, so it is not made non-blocking.
+    if (!from.regular) co_await oneloop::io::readable(from.fd);
+    n = ::read(from.fd.fd(), buffer_.data(), max_line);
+    if (n >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+  }
+  if (n < 0 && failure_.empty()) {
+    failure_ = fmt::format("read {}: {}", from.name == "-" ? "standard input" : from.name,
+                           reason(errno));
+  }
+  used_ = 0;
+  buffer_.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  co_return n > 0;
+}
+
+/// The next line into line_, without its end. False at the end of the file.
+oneloop::task<bool> url_input::next_line() {
+  if (!ended_ && used_ == 0 && buffer_.empty()) line_.clear();
+  bool any = false;
+  std::string line;
+  while (!ended_) {
+    if (used_ == buffer_.size()) {
+      auto filling = fill();
+      const bool more = co_await std::move(filling);
+      if (!more) {
+        ended_ = true;
+        break;
+      }
+    }
+    const std::string_view rest = std::string_view{buffer_}.substr(used_);
+    const auto end = rest.find('\n');
+    const std::string_view piece = rest.substr(0, end);
+    any = true;
+    if (line.size() <= max_line) line += piece.substr(0, max_line + 1 - line.size());
+    used_ += end == rest.npos ? piece.size() : piece.size() + 1;
+    if (end != rest.npos) break;
+  }
+  if (line.ends_with('\r')) line.pop_back();
+  if (std::exchange(at_start_, false) && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
+  line_ = std::move(line);
+  co_return any;
+}
+
+}  // namespace tool

@@ -1,0 +1,88 @@
+#include "report.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace tool {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+double milliseconds(oneloop::duration d) {
+  return std::round(std::chrono::duration<double, std::milli>(d).count() * 1000) / 1000;
+}
+
+/// Inputs and servers may send any bytes: what is not UTF-8 becomes U+FFFD.
+std::string dump(const json& j) {
+  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+json to_json(const oneloop::check_result& r) {
+  json j;
+  j["url"] = r.url;
+  j["ok"] = r.ok;
+  j["status"] = r.status != 0 ? json(r.status) : json(nullptr);
+  j["final_url"] = r.final_url.empty() ? json(nullptr) : json(r.final_url);
+  json error(nullptr);
+  if (r.error) {
+    error = json::object();
+    error["kind"] = to_string(r.error->kind());
+    error["message"] = r.error->message();
+  }
+  j["error"] = std::move(error);
+  j["bytes"] = r.bytes;
+  json times = json::object();
+  times["dns"] = milliseconds(r.times.dns);
+  times["connect"] = milliseconds(r.times.connect);
+  times["tls"] = milliseconds(r.times.tls);
+  times["first_byte"] = milliseconds(r.times.first_byte);
+  times["total"] = milliseconds(r.times.total);
+  j["time_ms"] = std::move(times);
+  return j;
+}
+
+}  // namespace
+
+std::string report::result(const oneloop::check_result& r) {
+  if (format_ == report_format::text) {
+    std::string line = r.url;
+    if (r.ok) {
+      line += " OK\n";
+    } else {
+      line.append(" Bad: ").append(r.error ? r.error->message() : "unknown").append("\n");
+    }
+    return line;
+  }
+  std::string text = begun_ ? ",\n  " : "{\"results\": [\n  ";
+  begun_ = true;
+  text += dump(to_json(r));
+  return text;
+}
+
+std::string report::end(const oneloop::check_summary& s) {
+  if (format_ == report_format::text) return {};
+  json kinds = json::object();
+  for (std::size_t i = 0; i < oneloop::check_summary::kinds; ++i) {
+    const auto kind = static_cast<oneloop::http::error_kind>(i);
+    kinds[std::string{to_string(kind)}] = s.bad(kind);
+  }
+  json j = json::object();
+  j["total"] = s.total();
+  j["ok"] = s.ok();
+  j["bad"] = s.bad();
+  j["by_kind"] = std::move(kinds);
+  j["seconds"] = milliseconds(s.time()) / 1000;
+  std::string text = begun_ ? "\n],\n\"summary\": " : "{\"results\": [],\n\"summary\": ";
+  text.append(dump(j)).append("}\n");
+  return text;
+}
+
+std::string summary_line(const oneloop::check_summary& s) {
+  return fmt::format("{} URL{}, {} OK, {} Bad in {:.2f} s", s.total(), s.total() == 1 ? "" : "s",
+                     s.ok(), s.bad(), std::chrono::duration<double>(s.time()).count());
+}
+
+}  // namespace tool
