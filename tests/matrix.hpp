@@ -701,6 +701,7 @@ class controller {
     hold();
     attempt();
     until_parked();
+    subject_.until_entered();
     subject_.cancel();
     const report r = did_not_happen(p_.is().partial);
     if (round_ % 2 == 0) complete();

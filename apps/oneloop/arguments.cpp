@@ -26,8 +26,8 @@ oneloop::duration parse_duration(std::string_view option, std::string_view text)
     scale = 1h;
   }
   if (error != std::errc{} || scale == oneloop::duration::zero()) {
-    throw usage_error{fmt::format("{} {}: not a duration: write 500ms, 5s, 1m or a number of seconds",
-                                  option, text)};
+    throw usage_error{fmt::format(
+        "{} {}: not a duration: write 500ms, 5s, 1m or a number of seconds", option, text)};
   }
   const double ns = value * static_cast<double>(scale.count());
   if (!(ns >= 1e6) || ns > static_cast<double>(oneloop::duration{24h}.count())) {

@@ -30,7 +30,7 @@ url_input::url_input(std::vector<std::string> urls, std::vector<std::string> fil
                                : ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) throw usage_error{fmt::format("--from {}: {}", name, reason(errno))};
     auto owned = oneloop::descriptor::adopt(fd);
-    struct stat about {};
+    struct stat about{};
     if (::fstat(fd, &about) != 0 || S_ISDIR(about.st_mode)) {
       throw usage_error{fmt::format("--from {}: {}", name, reason(EISDIR))};
     }
@@ -84,8 +84,8 @@ oneloop::task<bool> url_input::fill() {
     if (n >= 0 || (errno != EINTR && errno != EAGAIN)) break;
   }
   if (n < 0 && failure_.empty()) {
-    failure_ = fmt::format("read {}: {}", from.name == "-" ? "standard input" : from.name,
-                           reason(errno));
+    failure_ =
+        fmt::format("read {}: {}", from.name == "-" ? "standard input" : from.name, reason(errno));
   }
   used_ = 0;
   buffer_.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
@@ -94,7 +94,6 @@ oneloop::task<bool> url_input::fill() {
 
 /// The next line into line_, without its end. False at the end of the file.
 oneloop::task<bool> url_input::next_line() {
-  if (!ended_ && used_ == 0 && buffer_.empty()) line_.clear();
   bool any = false;
   std::string line;
   while (!ended_) {

@@ -38,7 +38,7 @@ void write_error(std::string_view text) {
 }  // namespace
 
 output::output() : terminal_{::isatty(STDOUT_FILENO) == 1} {
-  struct stat about {};
+  struct stat about{};
   if (::fstat(STDOUT_FILENO, &about) != 0) return;
   socket_ = S_ISSOCK(about.st_mode);
   waits_ = S_ISFIFO(about.st_mode) || S_ISCHR(about.st_mode) || socket_;

@@ -22,7 +22,7 @@ class output {
 
  private:
   oneloop::descriptor fd_;
-  bool waits_ = false;   // a pipe or the like
+  bool waits_ = false;  // a pipe or the like
   bool socket_ = false;
   bool terminal_ = false;
 };

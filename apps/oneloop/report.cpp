@@ -16,8 +16,14 @@ double milliseconds(oneloop::duration d) {
 }
 
 /// Inputs and servers may send any bytes: what is not UTF-8 becomes U+FFFD.
-std::string dump(const json& j) {
-  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+/// A message may quote what a server sent.
+std::string on_one_line(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return text;
 }
 
 json to_json(const oneloop::check_result& r) {
@@ -52,7 +58,7 @@ std::string report::result(const oneloop::check_result& r) {
     if (r.ok) {
       line += " OK\n";
     } else {
-      line.append(" Bad: ").append(r.error ? r.error->message() : "unknown").append("\n");
+      line.append(" Bad: ").append(on_one_line(r.error ? r.error->message() : "")).append("\n");
     }
     return line;
   }

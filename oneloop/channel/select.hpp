@@ -82,7 +82,7 @@ class select_engine {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   bool await_suspend(waiter& w) noexcept {
     w.arm_shared(self(), info());
-    // "lost": another case has been claimed meanwhile, and its wake-up is on the way.
+    // Waiting; or another case has been claimed meanwhile, and its wake-up is on the way.
     if (enlist(w) != enlisted::completed) return true;
     w.disarm();
     return false;

@@ -244,8 +244,9 @@ class ONELOOP_API client {
   /// Closes idle connections. Those in use belong to their responses and are closed after them.
   ~client();
 
-  /// Sends a request and gives the response as soon as its head has come; follows redirects.
-  /// May go on when the client is destroyed meanwhile.
+  /// Sends a request and gives the response as soon as its head has come; follows redirects. If the
+  /// client is closed or destroyed meanwhile, an exchange that is under way goes on; what waits for
+  /// a place, or would follow a redirect, throws closed_error.
   /// Throws http_error; closed_error after close(); wrong_thread on another loop.
   [[nodiscard]] task<response> send(request r);
   /// GET and HEAD of a URL, or of a text that is one. A text that is none: http_error (bad_url).

@@ -110,6 +110,7 @@ task<client_core::opened> client_core::follow(request r, phase_clock& clock) {
     request again{redirected_method(x->head.status, r.method()), *next};
     again.fields() = r.fields();
     if (!same_origin(r.target(), *next)) remove_credentials(again.fields());
+    clock.enter_unlimited();
     auto draining = drain(*x);
     co_await std::move(draining);
     x.reset();

@@ -28,6 +28,10 @@ std::optional<error_kind> kind_of(std::error_code code, std::string_view phase) 
   if (code.category() != std::system_category()) return {};
   switch (code.value()) {
     case ECONNREFUSED: return error_kind::refused;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENETDOWN: return error_kind::unreachable;
     case ECONNRESET:
     case ECONNABORTED:
     case EPIPE: return error_kind::reset;
@@ -221,23 +225,24 @@ void exchange::end() {
 }
 
 task<std::string> exchange::text(std::uint64_t limit) {
+  context::current().checkpoint();
   std::string all;
   std::size_t room = read_size;
   if (lease_ && lease_->parser.framing() == body_framing::length) {
     const std::uint64_t left = *lease_->parser.content_length() - lease_->parser.body_size();
     if (left > limit) fail_too_large(limit);
-    room = static_cast<std::size_t>(std::clamp<std::uint64_t>(left, 1, 1024 * 1024));
+    room = static_cast<std::size_t>(std::min<std::uint64_t>(left, max_read));
   }
-  while (true) {
+  while (!ended_) {
     const std::size_t have = all.size();
     // One byte more than allowed, to see whether there is more.
-    all.resize(have + static_cast<std::size_t>(std::min<std::uint64_t>(room, limit - have + 1)));
+    all.resize(have + static_cast<std::size_t>(std::min<std::uint64_t>(room - 1, limit - have)) +
+               1);
     auto reading = read_some(std::as_writable_bytes(std::span{all}.subspan(have)));
     const auto n = co_await std::move(reading);
     all.resize(have + n);
-    if (n == 0) break;
     if (all.size() > limit) fail_too_large(limit);
-    room = std::clamp<std::size_t>(all.size(), read_size, 1024 * 1024);
+    room = std::clamp(all.size(), read_size, max_read);
   }
   co_return all;
 }

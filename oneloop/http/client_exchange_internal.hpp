@@ -55,7 +55,8 @@ class exchange {
   std::shared_ptr<pool> owner;       // whose loop this belongs to
 
  private:
-  static constexpr std::size_t read_size = 16 * 1024;
+  static constexpr std::size_t read_size = 16 * 1024;   // of the connection's buffer
+  static constexpr std::size_t max_read = 1024 * 1024;  // at a time, for text()
   /// Waits for more of the body: in the connection's buffer (gives 0), or past it, in `to`.
   task<std::size_t> refill(std::span<std::byte> to);
   /// Moves what is buffered of the body into `to`.

@@ -65,13 +65,16 @@ void phase_clock::enter(phase p, std::string_view object) {
   if (scope_->cancel_called()) return;
   phase_ = p;
   object_ = object;
-  again();
+  arm(limit());
 }
 
-void phase_clock::again() {
-  if (scope_->cancel_called()) return;
+void phase_clock::enter_unlimited() {
+  if (!scope_->cancel_called()) arm(duration::max());
+}
+
+void phase_clock::arm(duration most) {
   entered_ = scope_->home()->now();
-  deadline_ = after(entered_, limit());
+  deadline_ = after(entered_, most);
   scope_->set_deadline(phase_ == phase::queue ? never : std::min(deadline_, total_deadline_));
 }
 

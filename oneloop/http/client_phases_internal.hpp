@@ -32,8 +32,8 @@ class phase_clock {
   void bind(cancel_scope& s) noexcept { scope_ = &s; }
   /// `object`: whom or what the phase is about, for messages.
   void enter(phase p, std::string_view object);
-  /// The same phase begins once more.
-  void again();
+  /// No limit but the total, until the next `enter`.
+  void enter_unlimited();
   /// In the scope: how long the current phase has lasted.
   [[nodiscard]] duration elapsed() const;
   /// After phase `queue`: the total begins to run (again). How long it has lasted.
@@ -46,6 +46,7 @@ class phase_clock {
 
  private:
   [[nodiscard]] duration limit() const noexcept;
+  void arm(duration most);
   phase_timeouts limits_;
   duration total_;
   time_point started_;

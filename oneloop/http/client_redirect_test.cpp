@@ -178,7 +178,9 @@ TEST_P(http_redirects_on, do_not_wait_for_a_body_that_does_not_come) {
     }
   };
   with_server(script, [](server& s) -> task<> {
-    client c;
+    http::phase_timeouts t;
+    t.stall = t.first_byte = 300ms;  // not for what nobody waits for
+    client c{client_options{}.timeouts(t)};
     const auto body = co_await fetch(c, s.at("/missing"));
     EXPECT_EQ(body, "x");
     EXPECT_EQ(s.connections, 2);

@@ -1,6 +1,10 @@
 // What a client does with servers that behave. Bad ones: client_failure_test.cpp.
 #include "oneloop/http/client.hpp"
 
+#include <limits>
+#include <optional>
+#include <thread>
+
 #include "oneloop/fiber/fiber.hpp"
 #include "oneloop/http/client_test.hpp"
 
@@ -600,6 +604,33 @@ TEST_P(http_client_on, a_client_belongs_to_one_loop_and_moves_on_when_that_ends)
     });
     EXPECT_EQ(c.statistics().idle, 0u);
   }
+}
+
+TEST_P(http_client_on, a_response_may_die_after_its_loop) {
+  auto script = [](peer& p) -> task<> {
+    (void)co_await p.request();
+    co_await p.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    co_await p.until_closed();
+  };
+  const std::size_t before = open_descriptors();
+  client c;
+  std::vector<http::response> kept;
+  with_server(script, [&](server& s) -> task<> {
+    auto r = co_await c.get(s.at());
+    kept.push_back(std::move(r));
+  });
+  kept.clear();
+  EXPECT_EQ(c.statistics().in_use, 0u);
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_P(http_client_on, text_without_a_limit) {
+  with_server(numbered, [](server& s) -> task<> {
+    client c;
+    auto r = co_await c.get(s.at());
+    const auto body = co_await r.text(std::numeric_limits<std::uint64_t>::max());
+    EXPECT_EQ(body, "1.1");
+  });
 }
 
 TEST_P(http_client_on, rules_of_the_api_are_named) {

@@ -71,11 +71,11 @@ struct secure_peer {
 
 class http_tls_on : public on_backends {
  protected:
-  using script = std::function<task<>(secure_peer&)>;
+  using conversation = std::function<task<>(secure_peer&)>;
   struct server {
     net::tcp_listener listener{net::endpoint{net::ip_address::loopback_v4(), 0}};
     net::tls_context with;
-    script follow;
+    conversation follow;
     int connections = 0;
     int open = 0;
 
@@ -90,8 +90,8 @@ class http_tls_on : public on_backends {
         auto accepting = net::accept_tls(std::move(s), with);
         auto stream = co_await std::move(accepting);
         secure_peer p{net::buffered_reader{std::move(stream)}, connections};
-        auto conversation = follow(p);
-        co_await std::move(conversation);
+        auto speaking = follow(p);
+        co_await std::move(speaking);
       } catch (const error&) {  // the client went away, or does not trust us
       }
       --open;
@@ -107,7 +107,7 @@ class http_tls_on : public on_backends {
   };
 
   template <class Body>
-  void with_server(net::tls_context with, script follow, Body body) {
+  void with_server(net::tls_context with, conversation follow, Body body) {
     go([&]() -> task<> {
       server here{.with = std::move(with), .follow = std::move(follow)};
       auto both = [&](nursery& n) -> task<> {

@@ -85,6 +85,7 @@ TEST_P(io_on, an_echo_server_answers_many_clients_at_once) {
       const auto sent = co_await io::send(d, std::span{b}.first(static_cast<std::size_t>(n)));
       EXPECT_EQ(sent, n);
     }
+    done = ++finished == 2 * clients;
   };
   auto accept = [&]() -> party {
     for (int i = 0; i < clients; ++i) {
@@ -106,7 +107,7 @@ TEST_P(io_on, an_echo_server_answers_many_clients_at_once) {
       const auto n = co_await io::receive(d, b);
       EXPECT_EQ(test::text(b, n), message);
     }
-    done = ++finished == clients;
+    done = ++finished == 2 * clients;
   };
   l.post([&] {
     accept();
@@ -847,21 +848,21 @@ TEST_P(io_on, a_loop_that_ends_with_requests_in_flight_touches_no_buffer_afterwa
   auto frame = std::make_unique<std::array<std::byte, 64>>();
   {
     loop l{GetParam()};
-    auto op = std::make_unique<io_operation>(io::receive(c.one, *frame));
-    auto w = std::make_unique<test_waiter>(l);
-    auto read = std::make_unique<readiness_operation>(c.one, direction::in);
-    auto w2 = std::make_unique<test_waiter>(l);
+    // Abandoned with the loop: never resumed, never touched.
+    struct abandoned {
+      io_operation read;
+      readiness_operation ready;
+      test_waiter w1, w2;
+    };
+    static std::vector<std::unique_ptr<abandoned>> keep;
+    auto& a = *keep.emplace_back(new abandoned{
+        io::receive(c.one, *frame), io::readable(c.one), test_waiter{l}, test_waiter{l}});
     test::on(l, [&] {
-      start(*w, *op);
-      start(*w2, *read);
+      start(a.w1, a.read);
+      start(a.w2, a.ready);
     });
     auto turn = sleep_for(100us);
     test::run(l, turn);
-    // Abandoned with the loop: never resumed, never touched.
-    (void)op.release();
-    (void)w.release();
-    (void)read.release();
-    (void)w2.release();
   }
   EXPECT_EQ(::send(c.other.fd(), "late", 4, 0), 4);
   EXPECT_EQ((*frame)[0], std::byte{});
