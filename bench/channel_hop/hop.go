@@ -9,7 +9,7 @@ import (
 
 func oneWay(capacity, n int) float64 {
 	best := 1e9
-	for round := 0; round < 6; round++ {
+	for round := 0; round < 30; round++ {
 		ch := make(chan int, capacity)
 		done := make(chan int)
 		start := time.Now()
@@ -33,7 +33,7 @@ func oneWay(capacity, n int) float64 {
 
 func pingPong(n int) float64 {
 	best := 1e9
-	for round := 0; round < 6; round++ {
+	for round := 0; round < 30; round++ {
 		a, b := make(chan int), make(chan int)
 		start := time.Now()
 		go func() {
@@ -52,7 +52,7 @@ func pingPong(n int) float64 {
 
 func main() {
 	runtime.GOMAXPROCS(1)
-	fmt.Printf("go, unbuffered, one way      %6.1f ns/hop\n", oneWay(0, 1000000))
-	fmt.Printf("go, capacity 100, one way    %6.1f ns/hop\n", oneWay(100, 1000000))
-	fmt.Printf("go, unbuffered, ping-pong    %6.1f ns/hop\n", pingPong(1000000))
+	fmt.Printf("go, unbuffered, one way      %6.1f ns/hop\n", oneWay(0, 200000))
+	fmt.Printf("go, capacity 100, one way    %6.1f ns/hop\n", oneWay(100, 200000))
+	fmt.Printf("go, unbuffered, ping-pong    %6.1f ns/hop\n", pingPong(200000))
 }

@@ -1,7 +1,8 @@
+#include "oneloop/thread/thread.hpp"
+
 #include <array>
 
 #include "oneloop/net/tcp.hpp"
-#include "oneloop/thread/thread.hpp"
 using namespace oneloop;
 
 void echo(net::tcp_stream peer) {

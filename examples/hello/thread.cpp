@@ -1,9 +1,10 @@
+#include "oneloop/thread/thread.hpp"
+
 #include <chrono>
 #include <cstdio>
 #include <thread>
 
 #include "oneloop/loop/sleep.hpp"
-#include "oneloop/thread/thread.hpp"
 
 void hello() {
   std::puts("hello");

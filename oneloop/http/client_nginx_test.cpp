@@ -164,6 +164,7 @@ TEST_P(http_nginx_on, files_redirects_and_errors_over_http_and_https) {
     }
     auto up = co_await c.get(site.at("/secure"));
     EXPECT_EQ(up.final_url().href(), site.secure_at("/small"));
+    (void)co_await up.discard();
     http::request packed{"GET", url::parse(site.at("/chunked")).value()};
     packed.fields().add("Accept-Encoding", "gzip");
     auto r = co_await c.send(packed);

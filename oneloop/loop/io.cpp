@@ -168,7 +168,8 @@ bool readiness_operation::await_suspend(waiter& w) {
 
 void readiness_operation::delist() noexcept {
   if (driver_ == nullptr) return;
-  driver_->unwatch(watch_);
+  // Out of every list: the driver has gone, with its loop.
+  if (watch_.linked()) driver_->unwatch(watch_);
   driver_ = nullptr;
   state_->drop();
 }

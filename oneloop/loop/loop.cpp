@@ -168,7 +168,7 @@ std::uint64_t loop::random() noexcept {  // xoroshiro128+ (Blackman, Vigna)
   return result;
 }
 
-bool loop::is_owner() const noexcept {
+bool loop::on_own_thread() const noexcept {
   const auto driver = driver_.load(std::memory_order_relaxed);
   return driver == std::thread::id{} || driver == std::this_thread::get_id();
 }
@@ -178,7 +178,7 @@ void loop::check_thread(const char* what) const {
     throw error{errc::loop_after_fork,
                 std::string{what} + ": this loop belongs to the parent process"};
   }
-  if (!is_owner()) throw wrong_thread{what};
+  if (!on_own_thread()) throw wrong_thread{what};
 }
 
 bool loop::post(std::move_only_function<void()> f) {

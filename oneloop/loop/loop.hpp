@@ -127,6 +127,8 @@ class ONELOOP_API loop {
   /// Throws wrong_thread naming `what`, or error in a forked child, unless the calling thread may
   /// use the loop now.
   void check_thread(const char* what) const;
+  /// Whether the calling thread may use the loop now: it drives it, or nobody does. Any thread.
+  [[nodiscard]] bool on_own_thread() const noexcept;
 
   // ---- for models ----
 
@@ -175,7 +177,6 @@ class ONELOOP_API loop {
   void take_mail() noexcept;
   void fire_timers() noexcept;
   void turn(const bool& done);
-  [[nodiscard]] bool is_owner() const noexcept;
 
   intrusive_queue<ready_item> ready_;
   timer_queue timers_;

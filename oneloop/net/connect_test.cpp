@@ -290,9 +290,9 @@ TEST_P(connecting, a_dead_address_is_passed_by_and_the_winner_remembered) {
     EXPECT_TRUE(first.peer_endpoint().address().is_v4());
     EXPECT_GE(l.now() - start, 100ms);
     const auto middle = l.now();
-    auto second = co_await connect("localhost", port, connect_options{}.attempt_delay(100ms));
+    auto second = co_await connect("localhost", port, connect_options{}.attempt_delay(5s));
     EXPECT_TRUE(second.peer_endpoint().address().is_v4());
-    EXPECT_LT(l.now() - middle, 100ms);
+    EXPECT_LT(l.now() - middle, 5s);
     const auto late = co_await move_on_after(
         20ms, connect("localhost", port, connect_options{}.only(family::v6)));
     EXPECT_FALSE(late);

@@ -4,6 +4,7 @@
 
 #include "oneloop/loop/parker.hpp"
 #include "oneloop/scope/context.hpp"
+#include "oneloop/scope/debug.hpp"
 
 namespace oneloop::inline v0 {
 
@@ -78,6 +79,7 @@ void cancel_scope::arm_deadline() noexcept {
 }
 
 void cancel_scope::cancel() noexcept {
+  check_own_thread(home_, "cancel_scope::cancel");
   guard g{*this};
   if (cancel_called()) return;
   cancel_called_.store(true, std::memory_order_relaxed);
@@ -86,11 +88,13 @@ void cancel_scope::cancel() noexcept {
 }
 
 void cancel_scope::set_deadline(time_point t) noexcept {
+  check_own_thread(home_, "cancel_scope::set_deadline");
   deadline_ = t;
   arm_deadline();
 }
 
 void cancel_scope::set_shield(bool on) noexcept {
+  check_own_thread(home_, "cancel_scope::set_shield");
   guard g{*this};
   shield_ = on;
   g.rouse = true;

@@ -244,6 +244,7 @@ template <class F, class... Args>
 void nursery::start_at(std::source_location at, F&& fn, Args&&... args) {
   using unnamed = detail::unnamed<std::decay_t<F>>;
   using fn_type = typename unnamed::type;
+  if (home() != nullptr) home()->check_thread("nursery::start");
   std::decay_t<F> f{std::forward<F>(fn)};
   const spawn_info info{unnamed::name(f), at};
   using result = std::invoke_result_t<fn_type, std::decay_t<Args>...>;

@@ -57,6 +57,11 @@ bool debug_checks() noexcept {
   return on;
 }
 
+void check_own_thread(const loop* home, const char* what) noexcept {
+  if (home == nullptr || !debug_checks() || home->on_own_thread()) return;
+  log(severity::error, std::string{what}.append(" was called on a thread that does not run its loop"));
+}
+
 void report_swallowed(const context& c) noexcept {
   log(severity::warning,
       "`cancelled` was thrown in a scope of party " + place(c) +

@@ -249,6 +249,24 @@ TEST(debug, a_lost_coroutine_body_is_reported) {
       << heard::text;
 }
 
+TEST(debug, a_call_from_the_wrong_thread_is_reported) {
+  const heard h;
+  run([]() -> task<> {
+    (void)co_await with_scope(scope_options{}, [](cancel_scope& s) -> task<> {
+      std::thread{[&s] { s.set_shield(false); }}.join();
+      co_return;
+    });
+    co_await with_nursery([](nursery& n) -> task<> {
+      std::thread{[&n] {
+        EXPECT_THROW(n.start([]() -> task<> { co_return; }), wrong_thread);
+      }}.join();
+      co_return;
+    });
+  }(), "epoll");
+  EXPECT_NE(heard::text.find("cancel_scope::set_shield was called on a thread"), std::string::npos)
+      << heard::text;
+}
+
 TEST(plain_thread, waits_without_a_loop_and_is_cancelled_by_another_thread) {
   channel<int> ch{0};
   std::atomic<bool> entered{false};
