@@ -320,6 +320,7 @@ class blocking_party final : public acting<Side> {
     }
   }
   void act(int round, report& r) {
+    this->entered({});
     while (!r.complete) once(round, r);
   }
   void once(int round, report& r) {
@@ -364,6 +365,7 @@ class coroutine_party final : public acting<Side> {
       report r;
       try {
         if (o->what == order::kind::act) {
+          self->entered({});
           while (!r.complete) {
             auto again = once(self, o->round, &r);
             co_await std::move(again);
@@ -464,6 +466,7 @@ class callback_party final : public acting<Side> {
     next();
   }
   void act(int round) {
+    this->entered({});
     when_happened(defer_in(*living_, this->side_.operation(round)), round, [this, round] {
       if (now_.complete) return done();
       act(round);
@@ -476,9 +479,9 @@ class callback_party final : public acting<Side> {
     if (o.within != duration::max()) {
       attempted(defer_in(*living_, fail_after(o.within, this->side_.operation(o.round))), o.round);
     } else {
-      attempted(defer_in(o.cancelled_before ? *cancelled_ : *living_,
-                         this->side_.operation(o.round)),
-                o.round);
+      attempted(
+          defer_in(o.cancelled_before ? *cancelled_ : *living_, this->side_.operation(o.round)),
+          o.round);
     }
   }
   template <class T>
@@ -604,7 +607,9 @@ class primitive {
     bool partner_holds = false;  // the partner acts before the attempt, and calls to complete it
     bool rendezvous = false;     // the partner's operation completes only with the subject's
     bool partial = false;        // a cancelled attempt may have happened in part
-    const char* waits_for = nullptr;  // for primitives without statistics: see until_it_waits_for
+    // For primitives without statistics: see until_it_waits_for.
+    const char* waits_for = nullptr;
+    const char* partner_waits_for = nullptr;  // if it can do nothing without the subject
   };
 
   explicit primitive(traits t) : traits_{t} {}
@@ -769,15 +774,17 @@ class controller {
   }
   void attempt() { subject_.tell(order::kind::attempt, round_); }
   void complete() {
-    partner_.tell(p_.is().by == primitive::completion::by_calling ? order::kind::call
-                                                                  : order::kind::act,
-                  round_);
+    partner_.tell(
+        p_.is().by == primitive::completion::by_calling ? order::kind::call : order::kind::act,
+        round_);
   }
   /// Before an attempt that need not wait: the partner has done all it can.
   void make_ready() {
     if (p_.is().partner_holds) return;
     complete();
-    if (p_.is().rendezvous) {
+    if (p_.is().partner_waits_for != nullptr) {
+      partner_.until_it_waits_for(p_.is().partner_waits_for);
+    } else if (p_.is().rendezvous) {
       eventually("the partner to wait", [this] { return p_.partners_waiting() != 0; });
     } else {
       partner_.hear();
@@ -828,7 +835,8 @@ class matrix_test : public testing::Test {
  public:
   explicit matrix_test(cell c) : cell_{std::move(c)} {}
   void TestBody() override {
-    where() = std::string{testing::UnitTest::GetInstance()->current_test_info()->name()};
+    where() = std::string{Primitive::name} + "." +
+              testing::UnitTest::GetInstance()->current_test_info()->name();
     SCOPED_TRACE("ONELOOP_MATRIX_SEED=" + std::to_string(seed()));
     const auto before = open_descriptors();
     {

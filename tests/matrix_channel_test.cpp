@@ -31,8 +31,7 @@ struct receives : basic_side {
 template <std::size_t Capacity>
 class receive_case : public primitive {
  public:
-  static constexpr const char* name =
-      Capacity == 0 ? "unbuffered_receive" : "buffered_receive";
+  static constexpr const char* name = Capacity == 0 ? "unbuffered_receive" : "buffered_receive";
   static constexpr bool needs_kernel = false;
   receive_case() : primitive{{.rendezvous = Capacity == 0}} {}
 

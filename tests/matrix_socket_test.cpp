@@ -91,7 +91,9 @@ class socket_write_case : public primitive {
  public:
   static constexpr const char* name = "socket_write";
   static constexpr bool needs_kernel = true;
-  socket_write_case() : primitive{{.partial = true, .waits_for = "net.write_all"}} {}
+  socket_write_case()
+      : primitive{
+            {.partial = true, .waits_for = "net.write_all", .partner_waits_for = "io.receive"}} {}
 
   std::unique_ptr<party> subject(model m) override { return make_party(m, writes_); }
   std::unique_ptr<party> partner(model m) override { return make_party(m, reads_); }

@@ -168,8 +168,7 @@ class select_lock_case : public primitive {
   locker other_{&s_, {}};
 };
 
-static const bool enrolled =
-    enrol<event_case>() && enrol<mutex_case>() && enrol<semaphore_case>() &&
-    enrol<select_lock_case>();
+static const bool enrolled = enrol<event_case>() && enrol<mutex_case>() &&
+                             enrol<semaphore_case>() && enrol<select_lock_case>();
 
 }  // namespace oneloop::matrix

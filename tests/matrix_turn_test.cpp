@@ -281,8 +281,8 @@ TYPED_TEST_P(queue_of_three, a_completion_goes_to_the_first_that_is_not_cancelle
   std::vector<attempt> a(3);
   loop l{"virtual"};
   oneloop::run(l, [](auto* o, auto* v) -> task<> {
-    auto region = with_nursery(
-        three_in_a_queue<typename TypeParam::model, typename TypeParam::on>, o, v);
+    auto region =
+        with_nursery(three_in_a_queue<typename TypeParam::model, typename TypeParam::on>, o, v);
     co_await std::move(region);
   }(&on, &a));
   EXPECT_FALSE(a[0].happened);
@@ -293,9 +293,8 @@ TYPED_TEST_P(queue_of_three, a_completion_goes_to_the_first_that_is_not_cancelle
 
 REGISTER_TYPED_TEST_SUITE_P(queue_of_three, a_completion_goes_to_the_first_that_is_not_cancelled);
 template <class Model>
-using one_each =
-    testing::Types<combination<Model, on_semaphore>, combination<Model, on_receive>,
-                   combination<Model, on_queue>>;
+using one_each = testing::Types<combination<Model, on_semaphore>, combination<Model, on_receive>,
+                                combination<Model, on_queue>>;
 INSTANTIATE_TYPED_TEST_SUITE_P(coroutine, queue_of_three, one_each<as_coroutine>);
 INSTANTIATE_TYPED_TEST_SUITE_P(fiber, queue_of_three, one_each<as_fiber>);
 INSTANTIATE_TYPED_TEST_SUITE_P(callback, queue_of_three, one_each<as_callback>);

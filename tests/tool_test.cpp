@@ -221,7 +221,9 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 class site {
  public:
-  site() {
+  /// `more`: additional origins.
+  explicit site(int more = 0) {
+    for (int i = 0; i < more; ++i) more_.emplace_back(at_);
     std::promise<oneloop::cancel_handle> ready;
     auto handle = ready.get_future();
     thread_ = std::thread{[this, &ready] { oneloop::run(serve(ready)); }};
@@ -236,6 +238,13 @@ class site {
   }
   [[nodiscard]] std::string https(std::string_view path) const {
     return "https://" + secure_.local_endpoint().to_string() + std::string{path};
+  }
+  [[nodiscard]] std::vector<std::string> urls_of_more(std::string_view path) const {
+    std::vector<std::string> urls;
+    for (const auto& l : more_) {
+      urls.push_back("http://" + l.local_endpoint().to_string() + std::string{path});
+    }
+    return urls;
   }
   /// A port that nobody listens on.
   [[nodiscard]] std::string refused() const {
@@ -270,6 +279,9 @@ class site {
           ready.set_value(scope.handle());
           co_await oneloop::with_nursery([&](oneloop::nursery& n) -> oneloop::task<> {
             n.start([&]() -> oneloop::task<> { return server.serve(plain_); });
+            for (auto& l : more_) {
+              n.start([&server, &l]() -> oneloop::task<> { return server.serve(l); });
+            }
             n.start([&]() -> oneloop::task<> {
               return server.serve(secure_, oneloop::http::tls_handshake(context));
             });
@@ -286,6 +298,7 @@ class site {
 
   static constexpr oneloop::net::endpoint at_{oneloop::net::ip_address::loopback_v4(), 0};
   oneloop::net::tcp_listener plain_{at_}, secure_{at_};
+  std::vector<oneloop::net::tcp_listener> more_;
   descriptor taken_{take_port()};
   oneloop::testing::test_ca ca_;
   oneloop::cancel_handle stop_;
@@ -437,6 +450,16 @@ TEST_F(tool, keeps_below_the_limit_of_open_files) {
   EXPECT_EQ(p.wait(), 0);
   EXPECT_EQ(lines_of(p.out).size(), 600u);
   EXPECT_THAT(p.err, HasSubstr("note: only "));
+}
+
+TEST_F(tool, waits_for_a_descriptor_when_kept_connections_hold_them_all) {
+  std::vector<std::string> command{
+      "/bin/sh", "-c", "ulimit -n 90; exec \"$0\" \"$@\"", tool_path(), "check", "-c", "4"};
+  const site many{120};
+  for (auto& url : many.urls_of_more("/ok")) command.push_back(std::move(url));
+  process p{command};
+  EXPECT_EQ(p.wait(), 0) << p.out;
+  EXPECT_EQ(lines_of(p.out).size(), 120u);
 }
 
 // ---- JSON ----

@@ -7,7 +7,8 @@ using namespace oneloop;
 
 task<> echo(net::tcp_stream peer) {
   std::array<std::byte, 4096> buffer;
-  while (auto n = co_await peer.read_some(buffer)) co_await peer.write_all({buffer.data(), n});
+  while (auto n = co_await peer.read_some(buffer))
+    co_await peer.write_all(std::span{buffer}.first(n));
 }
 
 task<> serve(nursery& n) {

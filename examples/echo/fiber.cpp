@@ -6,7 +6,7 @@ using namespace oneloop;
 
 void echo(net::tcp_stream peer) {
   std::array<std::byte, 4096> buffer;
-  while (auto n = await(peer.read_some(buffer))) await(peer.write_all({buffer.data(), n}));
+  while (auto n = await(peer.read_some(buffer))) await(peer.write_all(std::span{buffer}.first(n)));
 }
 
 void serve(nursery& n) {

@@ -31,6 +31,10 @@ std::string status_line(int status, std::string_view reason) {
   return text;
 }
 
+bool out_of_descriptors(const error& e) {
+  return e.code() == system_code(EMFILE) || e.code() == system_code(ENFILE);
+}
+
 /// May a server that answers HEAD like this answer GET better?
 bool get_may_do_better(const check_result& r, std::string_view phase) {
   switch (r.error->kind()) {
@@ -50,6 +54,9 @@ bool get_may_do_better(const check_result& r, std::string_view phase) {
     default: return false;
   }
 }
+
+/// The phase of a request that failed for the want of a descriptor.
+constexpr std::string_view no_descriptor = "descriptor";
 
 duration at_least(duration a, duration b) { return std::max(a, b); }
 
@@ -169,9 +176,23 @@ class link_checker {
     (void)co_await std::move(asking);
   }
 
-  /// One request: fills `r` anew. Where it failed.
+  /// One request: fills `r` anew. Where it failed. While there is no descriptor for it (kept
+  /// connections to other hosts hold them) it waits for one, up to the timeout.
   task<std::string_view> attempt(check_result& r, const char* method, url target,
                                  std::uint64_t limit) {
+    const time_point until = after(loop_.now(), options_.timeout_);
+    std::string_view phase;
+    while (true) {
+      auto trying = attempt_once(r, method, target, limit);
+      phase = co_await std::move(trying);
+      if (phase != no_descriptor || loop_.now() >= until) break;
+      co_await sleep_for(std::chrono::milliseconds{50});
+    }
+    co_return phase;
+  }
+
+  task<std::string_view> attempt_once(check_result& r, const char* method, url target,
+                                      std::uint64_t limit) {
     r.ok = false;
     r.status = 0;
     r.final_url.clear();
@@ -202,6 +223,7 @@ class link_checker {
     } catch (const error& e) {
       // This process is out of descriptors or memory: nothing is known about the link.
       if (!r.error) r.error.emplace(error_kind::unreachable, e.what());
+      if (out_of_descriptors(e)) phase = no_descriptor;
     }
     if (response) {
       r.bytes = response->bytes();

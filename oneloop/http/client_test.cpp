@@ -435,7 +435,7 @@ TEST_P(http_client_on, a_kept_connection_that_dies_after_a_byte_is_an_error) {
 
 TEST_P(http_client_on, requests_wait_for_a_place_first_come_first_served) {
   int most = 0;
-  auto script = [&most](peer& p) -> task<> {
+  auto script = [](peer& p) -> task<> {
     while (true) {
       const bool more = co_await p.request();
       if (!more) break;

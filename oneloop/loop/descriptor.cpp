@@ -41,7 +41,11 @@ void descriptor_state::drop() noexcept {
   const std::uint32_t word = word_.fetch_sub(1, std::memory_order_acq_rel) - 1;
   if ((word & ~(closed_bit | kept_bit)) != 0) return;
   if ((word & kept_bit) == 0) ::close(handle_.fd);
-  delete this;
+  release_block();
+}
+
+void descriptor_state::release_block() noexcept {
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 bool descriptor_state::stream() noexcept {
@@ -62,10 +66,16 @@ bool descriptor_state::stream() noexcept {
 
 descriptor& descriptor::operator=(descriptor&& o) noexcept {
   if (this != &o) {
-    close();
+    reset();
     state_ = std::exchange(o.state_, nullptr);
   }
   return *this;
+}
+
+void descriptor::reset() noexcept {
+  if (state_ == nullptr) return;
+  let_go(false);
+  std::exchange(state_, nullptr)->release_block();
 }
 
 descriptor descriptor::adopt(int fd) {
@@ -78,16 +88,22 @@ descriptor descriptor::adopt(int fd) {
   return descriptor{s};
 }
 
-void descriptor::let_go(bool keep) noexcept {
-  descriptor_state* s = std::exchange(state_, nullptr);
+// False: it was closed already.
+bool descriptor::let_go(bool keep) noexcept {
   using state = descriptor_state;
-  s->word_.fetch_or(state::closed_bit | (keep ? state::kept_bit : 0), std::memory_order_acq_rel);
-  const io_handle h = s->handle();
-  if (s->born_ != fork_generation()) {
+  state& s = *state_;
+  std::uint32_t word = s.word_.load(std::memory_order_relaxed);
+  do {
+    if ((word & state::closed_bit) != 0) return false;
+  } while (!s.word_.compare_exchange_weak(
+      word, word | state::closed_bit | (keep ? state::kept_bit : 0), std::memory_order_acq_rel,
+      std::memory_order_relaxed));
+  const io_handle h = s.handle();
+  if (s.born_ != fork_generation()) {
     // A forked child: what holds it are copies of the parent's operations. Nothing may reach the
     // socket, which is shared, and the block stays, as the copies point to it.
     if (!keep) ::close(h.fd);
-    return;
+    return true;
   }
   // No new operation starts now. Those that wait here end within forget().
   if (loop* l = loop::current()) {
@@ -96,10 +112,11 @@ void descriptor::let_go(bool keep) noexcept {
     p->forget(h);
   }
   const std::uint32_t holds =
-      s->word_.load(std::memory_order_acquire) & ~(state::closed_bit | state::kept_bit);
+      s.word_.load(std::memory_order_acquire) & ~(state::closed_bit | state::kept_bit);
   // The rest waits elsewhere, and a shut-down socket wakes them.
   if (holds > 1 && !keep) ::shutdown(h.fd, SHUT_RDWR);
-  s->drop();
+  s.drop();
+  return true;
 }
 
 void descriptor::close() noexcept {
@@ -109,8 +126,7 @@ void descriptor::close() noexcept {
 int descriptor::release() noexcept {
   if (state_ == nullptr) return -1;
   const int fd = state_->handle().fd;
-  let_go(true);
-  return fd;
+  return let_go(true) ? fd : -1;
 }
 
 int make_nonblocking(int fd) noexcept {
