@@ -259,6 +259,7 @@ int loop::pollable_fd() {
   check_thread("pollable_fd");
   const bool drive = current() == nullptr;
   if (drive) driving{*this, "pollable_fd"};
+  expect_driver();
   return backend_->pollable_fd();
 }
 

@@ -94,6 +94,12 @@ class ONELOOP_API loop {
   [[nodiscard]] bool running() const noexcept {
     return driver_.load(std::memory_order_acquire) != std::thread::id{};
   }
+  /// True if somebody runs it, or has said that it will: a runtime, or a host that asked for
+  /// pollable_fd. Waiting for anything else that a loop should do would never end. Any thread.
+  [[nodiscard]] bool driven() const noexcept {
+    return hosted_.load(std::memory_order_acquire) || running();
+  }
+  void expect_driver() noexcept { hosted_.store(true, std::memory_order_release); }
 
   // A loop as the guest of another: poll `pollable_fd()` for reading in the host, at most until
   // `next_deadline()`; then call `run_ready()`, which never blocks and runs at most `max_items`.
@@ -189,6 +195,7 @@ class ONELOOP_API loop {
   std::uint64_t random_[2];
   std::uint32_t fork_generation_;
   std::atomic<std::thread::id> driver_{};
+  std::atomic<bool> hosted_{false};
   std::atomic<std::size_t> owed_{0};
   struct keyed_extension;
   std::unique_ptr<keyed_extension> extensions_;

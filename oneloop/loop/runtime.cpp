@@ -120,6 +120,7 @@ runtime::runtime(std::size_t loops, const runtime_options& options)
   try {
     for (; started < loops; ++started) {
       auto& s = *state_->slots[started];
+      s.loop.expect_driver();
       s.thread = std::thread{[shared = state_.get(), &s] { shared->drive(s); }};
       const std::string name =
           options.name_.substr(0, 12) + "-" + std::to_string(started);  // with its end, 16 at most

@@ -77,8 +77,8 @@ class ONELOOP_API nursery {
   /// coroutine (gives a task) the child is a task; otherwise it is a fiber, or, in a nursery of a
   /// plain thread, a thread. `fn` and `args` are moved into the child and live until it has ended;
   /// it is called with them as rvalues, as std::thread does (use std::ref to pass a reference). In
-  /// a cancelled nursery the child starts and is cancelled at its first checkpoint. Throws misuse
-  /// after the nursery has closed, and what making the child throws (no memory, no stack).
+  /// a cancelled nursery the child starts and is cancelled at its first checkpoint. Throws what
+  /// making the child throws (no memory, no stack), and wrong_thread.
   // One overload an arity: a default argument, which carries the line of the call, cannot follow a
   // pack.
   template <class F>

@@ -61,14 +61,15 @@ T await_owned(const joinable<T>& h) {
 }
 
 /// Calls `fn(args...)` on `l`, as a task if it is a coroutine, else as a fiber, and waits for its
-/// result. In a plain thread, or in a fiber of another loop. Throws loop_not_running if the loop
-/// has closed, or closes before it could begin.
+/// result. In a plain thread, or in a fiber of another loop. Throws loop_not_running if nobody
+/// drives the loop (loop::driven), if it has closed, or closes before it could begin.
 ///
 /// Cancellation: sent there, and waited for.
 template <class F, class... Args>
 auto call_on(loop_at l, F&& fn, Args&&... args) ->
     typename detail::spawned<F, Args...>::value_type {
   static_cast<void>(context::blocking("call_on"));
+  if (!l.where.driven()) throw loop_not_running{"call_on"};
   return await_owned(spawn_on(l, std::forward<F>(fn), std::forward<Args>(args)...));
 }
 

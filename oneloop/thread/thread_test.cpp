@@ -223,7 +223,10 @@ TEST(thread_nursery, threads_under_a_nursery_of_a_loop) {
 // ---- from a thread into a loop ----
 
 struct driven_loop {
-  driven_loop() : thread{[this] { run(l, [this] { await(stop.wait()); }); }} {}
+  driven_loop() {
+    l.expect_driver();
+    thread = std::thread{[this] { run(l, [this] { await(stop.wait()); }); }};
+  }
   ~driven_loop() {
     stop.set();
     thread.join();
@@ -248,6 +251,11 @@ TEST(call_on, runs_functions_and_tasks_on_the_loop) {
   EXPECT_EQ(await_on(d.l, t(5)), 5);
   EXPECT_EQ(*call_on(d.l, [] { return std::make_unique<int>(6); }), 6);
   EXPECT_THROW(call_on(d.l, [] { throw std::runtime_error{"x"}; }), std::runtime_error);
+}
+
+TEST(call_on, a_loop_that_nobody_drives_is_refused_instead_of_waited_for) {
+  loop idle;
+  EXPECT_THROW(call_on(idle, [] {}), loop_not_running);
 }
 
 TEST(call_on, cancels_the_call_and_waits_for_its_end) {
