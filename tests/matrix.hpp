@@ -724,19 +724,30 @@ class controller {
   void cancelled_as_it_completes() {
     hold();
     const auto dice = random_();
-    if (dice % 2 == 0) {
-      attempt();
-      if (dice % 4 == 0) until_parked();
-      complete();
-      subject_.until_entered();
-    } else {
-      complete();
-      attempt();
-      subject_.until_entered();
-    }
     // From nothing to about the time that a wake-up takes.
-    for (auto n = random_() % (dice % 3 == 0 ? 100 : 20'000); n != 0; --n) std_atomics::pause();
-    subject_.cancel();
+    const auto a_moment = [&] {
+      for (auto n = random_() % (dice % 8 < 4 ? 100 : 20'000); n != 0; --n) std_atomics::pause();
+    };
+    if (dice % 4 == 0) {
+      complete();
+      attempt();
+      subject_.until_entered();
+      a_moment();
+      subject_.cancel();
+    } else {
+      attempt();
+      if (dice % 4 != 1) until_parked();
+      subject_.until_entered();
+      if (dice % 4 == 3) {
+        complete();
+        a_moment();
+        subject_.cancel();
+      } else {
+        subject_.cancel();
+        a_moment();
+        complete();
+      }
+    }
     const report r = subject_.hear();
     ++(r.happened ? happened : cancelled);
     if (!r.happened) {

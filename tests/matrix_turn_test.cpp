@@ -117,7 +117,11 @@ struct as_coroutine {
     std::function<void()> canceller = [&s] { s.cancel(); };
     a->cancel = std::move(canceller);
     auto op = on->operation();
-    co_await op;
+    if constexpr (std::is_void_v<await_result<decltype(op)&>>) {
+      co_await op;
+    } else {
+      [[maybe_unused]] auto result = co_await op;
+    }
     a->happened = true;
     a->next_checkpoint_threw = 1;
     co_await yield_now();

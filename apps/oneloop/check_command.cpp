@@ -253,7 +253,8 @@ int check_command(check_arguments arguments) {
   }
   std::optional<oneloop::loop> loop;
   try {
-    loop.emplace(arguments.backend);
+    // "auto" leaves the choice to the environment (ONELOOP_BACKEND), else to the library.
+    loop.emplace(arguments.backend == "auto" ? std::string{} : arguments.backend);
   } catch (const oneloop::error& e) {
     throw usage_error{fmt::format("--backend {}: {}", arguments.backend, e.what())};
   }

@@ -164,8 +164,8 @@ using check_sink = std::move_only_function<task<>(check_result)>;
 /// Cancellation: no new checks; those under way are given up and delivered as
 /// http::error_kind::cancelled, and so is what the source has at hand; then it throws `cancelled`
 /// (count in the sink what you need to know then).
-/// Errors: what `source` and `sink` throw ends everything and is thrown on; net::tls_error if
-/// `ca_file` cannot be used. What is wrong with an input is in its verdict.
+/// Errors: what `source` and `sink` throw ends everything and is thrown on. What is wrong with an
+/// input is in its verdict, and so is a `ca_file` that cannot be used (http::error_kind::tls).
 [[nodiscard]] ONELOOP_API task<check_summary> check_urls(check_source source, check_sink sink,
                                                          check_options options = {});
 /// Checks a list.

@@ -250,8 +250,8 @@ TEST(pool, works_in_a_forked_child) {
   const pid_t child = ::fork();
   if (child == 0) {
     auto in_child = to_thread([] { return 2; });
-    const bool good = test::park(in_child) && in_child.await_resume() == 2 &&
-                      blocking_statistics().threads == 1;
+    const bool good =
+        test::park(in_child) && in_child.await_resume() == 2 && blocking_statistics().threads == 1;
     ::_exit(good ? 0 : 1);
   }
   int status = -1;

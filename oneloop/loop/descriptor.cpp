@@ -95,9 +95,9 @@ bool descriptor::let_go(bool keep) noexcept {
   std::uint32_t word = s.word_.load(std::memory_order_relaxed);
   do {
     if ((word & state::closed_bit) != 0) return false;
-  } while (!s.word_.compare_exchange_weak(
-      word, word | state::closed_bit | (keep ? state::kept_bit : 0), std::memory_order_acq_rel,
-      std::memory_order_relaxed));
+  } while (!s.word_.compare_exchange_weak(word,
+                                          word | state::closed_bit | (keep ? state::kept_bit : 0),
+                                          std::memory_order_acq_rel, std::memory_order_relaxed));
   const io_handle h = s.handle();
   if (s.born_ != fork_generation()) {
     // A forked child: what holds it are copies of the parent's operations. Nothing may reach the

@@ -12,10 +12,9 @@
 // any thread may close it. Moving, adopting and destroying must not race with other calls.
 // Operations of another thread on something that is not a socket (a pipe, a terminal) end only when
 // their own call ends: close it where it is used.
-// Fork: a forked child that closes or destroys its copy closes its copy only; the parent's operations
-// go on.
-// Errors: adopt throws std::bad_alloc; nothing else throws.
-// Cost: one allocation of 28 bytes a descriptor.
+// Fork: a forked child that closes or destroys its copy closes its copy only; the parent's
+// operations go on. Errors: adopt throws std::bad_alloc; nothing else throws. Cost: one allocation
+// of 28 bytes a descriptor.
 #pragma once
 
 #include <atomic>
@@ -62,8 +61,9 @@ class ONELOOP_API descriptor_state {
   enum class kind : std::uint8_t { unknown, stream, other };
 
   io_handle handle_;
-  std::atomic<std::uint32_t> word_{1};        // holds, the owner's included; and the two bits
-  std::atomic<std::uint32_t> references_{2};  // to the block: the descriptor's, and of all the holds
+  std::atomic<std::uint32_t> word_{1};  // holds, the owner's included; and the two bits
+  std::atomic<std::uint32_t> references_{
+      2};  // to the block: the descriptor's, and of all the holds
   std::atomic<bool> drained_[2]{};
   std::atomic<kind> kind_{kind::unknown};
   std::uint32_t born_;  // fork_generation()
@@ -89,9 +89,9 @@ class ONELOOP_API descriptor {
     return is_open() ? state_->handle() : io_handle{};
   }
 
-  /// Ends what waits on it and gives the number back. Idempotent. Operations on the calling thread's
-  /// loop have ended when this returns; a socket that others still use is shut down, and the last of
-  /// them closes it.
+  /// Ends what waits on it and gives the number back. Idempotent. Operations on the calling
+  /// thread's loop have ended when this returns; a socket that others still use is shut down, and
+  /// the last of them closes it.
   void close() noexcept;
   /// Gives the number away, open; -1 if empty. What waits on it here ends with -EBADF.
   [[nodiscard]] int release() noexcept;

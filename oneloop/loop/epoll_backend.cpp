@@ -1,6 +1,6 @@
 // The epoll backend: edge-triggered. A descriptor is registered once, for both directions, when
-// something first waits on it. Every event is remembered in its slot until a call returns EAGAIN (or
-// moves less than it could), so an edge that nobody waited for is not lost.
+// something first waits on it. Every event is remembered in its slot until a call returns EAGAIN
+// (or moves less than it could), so an edge that nobody waited for is not lost.
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -87,8 +87,8 @@ class epoll_backend final : public reactor {
   void forget(io_handle h) noexcept override {
     slot* s = find(h);
     if (s == nullptr) return;
-    // Without this, a duplicate of the descriptor (in a child, say) would go on waking this loop. In
-    // a forked child it would make the parent deaf.
+    // Without this, a duplicate of the descriptor (in a child, say) would go on waking this loop.
+    // In a forked child it would make the parent deaf.
     if (s->registered && born_ == fork_generation()) {
       epoll_event unused{};
       ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, h.fd, &unused);

@@ -1,8 +1,8 @@
-#include "oneloop/loop/fork_generation_internal.hpp"
-
 #include <pthread.h>
 
 #include <atomic>
+
+#include "oneloop/loop/fork_generation_internal.hpp"
 
 namespace oneloop::inline v0 {
 namespace {

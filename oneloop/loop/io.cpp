@@ -24,10 +24,14 @@ std::string about(const descriptor_state* s) {
 // ---- calls ----
 
 const operation_info io_operation::infos[] = {
-    {"io.read", cancel, describe},        {"io.write", cancel, describe},
-    {"io.receive", cancel, describe},     {"io.send", cancel, describe},
-    {"io.receive_message", cancel, describe}, {"io.send_message", cancel, describe},
-    {"io.accept", cancel, describe},      {"io.connect", cancel, describe},
+    {"io.read", cancel, describe},
+    {"io.write", cancel, describe},
+    {"io.receive", cancel, describe},
+    {"io.send", cancel, describe},
+    {"io.receive_message", cancel, describe},
+    {"io.send_message", cancel, describe},
+    {"io.accept", cancel, describe},
+    {"io.connect", cancel, describe},
 };
 
 io_operation::io_operation(io_operation&& o) noexcept

@@ -10,11 +10,10 @@
 //
 // Threads: any waiter. Several may wait on one descriptor; each direction serves first come, first
 // served. The descriptor must stay where it is until an operation on it has been started.
-// Cancellation: settling, except readable and writable, which are retractable. A cancelled operation
-// that did happen after all delivers its result: no byte is lost.
-// Errors: none are thrown.
-// Cost: no allocation. The call is tried first when it may succeed, and goes to the driver of the
-// waiter's loop when not.
+// Cancellation: settling, except readable and writable, which are retractable. A cancelled
+// operation that did happen after all delivers its result: no byte is lost. Errors: none are
+// thrown. Cost: no allocation. The call is tried first when it may succeed, and goes to the driver
+// of the waiter's loop when not.
 #pragma once
 
 #include <sys/socket.h>

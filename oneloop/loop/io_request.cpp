@@ -14,11 +14,9 @@ std::int64_t call_once(io_request& r) noexcept {
     case io_op::read: return ::read(fd, r.data, r.size);
     case io_op::write: return ::write(fd, r.data, r.size);
     case io_op::recv: return ::recv(fd, r.data, r.size, r.flags | MSG_DONTWAIT);
-    case io_op::send:
-      return ::send(fd, r.data, r.size, r.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    case io_op::send: return ::send(fd, r.data, r.size, r.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
     case io_op::recvmsg: return ::recvmsg(fd, r.message, r.flags | MSG_DONTWAIT);
-    case io_op::sendmsg:
-      return ::sendmsg(fd, r.message, r.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    case io_op::sendmsg: return ::sendmsg(fd, r.message, r.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
     case io_op::accept:
       return ::accept4(fd, r.address, r.address_size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     case io_op::connect: return ::connect(fd, r.address, *r.address_size);

@@ -575,8 +575,8 @@ TEST_P(io_on, cancelled_accept_connect_and_send_end) {
   EXPECT_EQ(w3.result, outcome::cancelled);
 }
 
-// A cancel that meets data: either the receive was cancelled and the bytes are still in the socket, or
-// it delivers them. Nothing is lost, nothing comes twice.
+// A cancel that meets data: either the receive was cancelled and the bytes are still in the socket,
+// or it delivers them. Nothing is lost, nothing comes twice.
 TEST_P(io_on, fifty_thousand_cancelled_receives_lose_no_byte) {
   loop l{GetParam()};
   connected c;
@@ -855,8 +855,8 @@ TEST_P(io_on, a_loop_that_ends_with_requests_in_flight_touches_no_buffer_afterwa
       test_waiter w1, w2;
     };
     static std::vector<std::unique_ptr<abandoned>> keep;
-    auto& a = *keep.emplace_back(new abandoned{
-        io::receive(c.one, *frame), io::readable(c.one), test_waiter{l}, test_waiter{l}});
+    auto& a = *keep.emplace_back(new abandoned{io::receive(c.one, *frame), io::readable(c.one),
+                                               test_waiter{l}, test_waiter{l}});
     test::on(l, [&] {
       start(a.w1, a.read);
       start(a.w2, a.ready);

@@ -323,10 +323,10 @@ int host(loop& l, const bool& done, std::chrono::milliseconds limit = 10s) {
     const auto now = l.now();
     int timeout = -1;
     if (deadline != never) {
-      timeout = deadline <= now ? 0
-                                : static_cast<int>(
-                                      std::chrono::ceil<std::chrono::milliseconds>(deadline - now)
-                                          .count());
+      timeout = deadline <= now
+                    ? 0
+                    : static_cast<int>(
+                          std::chrono::ceil<std::chrono::milliseconds>(deadline - now).count());
     }
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(give_up - clock::now()).count();

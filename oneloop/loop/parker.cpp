@@ -72,8 +72,7 @@ void parker::block::sleep(time_point deadline) noexcept {
   const timespec until = to_timespec(deadline.time_since_epoch());
   while (state_.load(std::memory_order_acquire) == asleep_in_futex) {
     const auto r = ::syscall(SYS_futex, &state_, FUTEX_WAIT_BITSET_PRIVATE, asleep_in_futex,
-                             deadline == never ? nullptr : &until, nullptr,
-                             FUTEX_BITSET_MATCH_ANY);
+                             deadline == never ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);
     if (r < 0 && errno == ETIMEDOUT) break;
   }
   expected = asleep_in_futex;
@@ -205,7 +204,8 @@ void parker::poll_until(time_point deadline) {
   std::vector<pollfd> many;
   const std::size_t wanted = 1 + requests_.size() + watches_.size();
   if (wanted > few.size()) many.resize(wanted);
-  const std::span<pollfd> fds = wanted > few.size() ? std::span{many} : std::span{few}.first(wanted);
+  const std::span<pollfd> fds =
+      wanted > few.size() ? std::span{many} : std::span{few}.first(wanted);
 
   std::size_t n = 0;
   const int event_fd = block_->event_fd();
@@ -221,7 +221,8 @@ void parker::poll_until(time_point deadline) {
   const auto asleep = event_fd >= 0 ? block::asleep_in_poll : block::awake;
   if (!block_->state_.compare_exchange_strong(expected, asleep, std::memory_order_acq_rel)) return;
   const time_point start = now();
-  duration left = deadline == never ? duration::max() : std::max(duration::zero(), deadline - start);
+  duration left =
+      deadline == never ? duration::max() : std::max(duration::zero(), deadline - start);
   if (event_fd < 0) left = std::min(left, duration{std::chrono::milliseconds{10}});
   const timespec timeout = to_timespec(left);
   const int found =

@@ -8,8 +8,8 @@
 //       while (!w.resumed()) p.park(never);         // park may return early
 //     }
 //
-// Threads: a parker is used by its own thread only. A `parker::block` is what others hold: reference
-// counted, so unpark() is safe from any thread, also when the parked thread has ended.
+// Threads: a parker is used by its own thread only. A `parker::block` is what others hold:
+// reference counted, so unpark() is safe from any thread, also when the parked thread has ended.
 // Errors: current() throws std::bad_alloc on first use. Without descriptors left for its eventfd a
 // parker still works, looking every 10 ms.
 // Cost: parked without descriptors, one futex call; with descriptors, one poll() of all of them.
@@ -66,8 +66,8 @@ class ONELOOP_API parker final : public io_driver {
   /// The same, null if the thread has not made one.
   [[nodiscard]] static parker* existing() noexcept;
 
-  /// Blocks until unparked (true) or until `deadline` has passed (false); carries out I/O and timers
-  /// of this thread meanwhile. An unpark() before park() is not lost; several count once.
+  /// Blocks until unparked (true) or until `deadline` has passed (false); carries out I/O and
+  /// timers of this thread meanwhile. An unpark() before park() is not lost; several count once.
   bool park(time_point deadline);
 
   [[nodiscard]] block& token_block() const noexcept { return *block_; }
@@ -113,8 +113,8 @@ class thread_waiter : public waiter {
   [[nodiscard]] bool resumed() noexcept { return parker::resumed(*this); }
 };
 
-// What an operation asks of whoever waits: its home loop's, or the calling thread's parker's. On the
-// waiter's home thread.
+// What an operation asks of whoever waits: its home loop's, or the calling thread's parker's. On
+// the waiter's home thread.
 ONELOOP_API io_driver& io_of(waiter& w);
 ONELOOP_API timer_queue& timers_of(waiter& w);
 ONELOOP_API time_point now_of(waiter& w);

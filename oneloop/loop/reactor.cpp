@@ -1,9 +1,9 @@
-#include "oneloop/loop/reactor_internal.hpp"
-
 #include <poll.h>
 
 #include <cerrno>
 #include <new>
+
+#include "oneloop/loop/reactor_internal.hpp"
 
 namespace oneloop::inline v0 {
 
@@ -23,7 +23,9 @@ std::int64_t proceed(io_request& r) noexcept {
 }
 
 bool ready_now(int fd, direction way) noexcept {
-  pollfd p{.fd = fd, .events = way == direction::in ? short{POLLIN | POLLRDHUP} : short{POLLOUT}, .revents = 0};
+  pollfd p{.fd = fd,
+           .events = way == direction::in ? short{POLLIN | POLLRDHUP} : short{POLLOUT},
+           .revents = 0};
   int n = 0;
   while ((n = ::poll(&p, 1, 0)) < 0 && errno == EINTR) {
   }

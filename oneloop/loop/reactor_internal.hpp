@@ -1,9 +1,10 @@
 // What the epoll and the io_uring backend have in common: a table of descriptors, and the two lists
 // of what has finished. Internal to the library.
 //
-// A slot belongs to a number of a descriptor, and is valid for one incarnation of it (io_handle.id).
-// What happens to a request: `fresh` (submitted, nothing done yet) -> `requests` (the kernel will
-// tell) -> `finished_` -> its `done` is called, from wait() or forget(), never from submit().
+// A slot belongs to a number of a descriptor, and is valid for one incarnation of it
+// (io_handle.id). What happens to a request: `fresh` (submitted, nothing done yet) -> `requests`
+// (the kernel will tell) -> `finished_` -> its `done` is called, from wait() or forget(), never
+// from submit().
 #pragma once
 
 #include <array>
@@ -18,10 +19,11 @@ namespace oneloop::inline v0 {
 
 /// Bits of io_request::driver_state.
 namespace request_state {
-inline constexpr std::uint32_t started = 1;    // a connect is under way
-inline constexpr std::uint32_t finished = 2;   // in finished_
-inline constexpr std::uint32_t polling = 4;    // io_uring: waits for readiness, will then be tried again
-inline constexpr std::uint32_t in_kernel = 8;  // io_uring: an entry was made for it
+inline constexpr std::uint32_t started = 1;   // a connect is under way
+inline constexpr std::uint32_t finished = 2;  // in finished_
+inline constexpr std::uint32_t polling =
+    4;  // io_uring: waits for readiness, will then be tried again
+inline constexpr std::uint32_t in_kernel = 8;    // io_uring: an entry was made for it
 inline constexpr std::uint32_t cancelling = 16;  // io_uring: wanted; the kernel is asked in wait()
 inline constexpr std::uint32_t asked = 32;       // io_uring: the kernel has been asked
 }  // namespace request_state
@@ -47,10 +49,10 @@ class reactor : public backend {
     bool registered = false;  // epoll: in the set, for this incarnation
     bool exact = false;       // epoll: hang-up, error or urgent data: a short read proves nothing
     bool direct = false;      // the kernel cannot poll it (a regular file): calls never wait
-    std::array<bool, 2> ready{};                // epoll: an edge has come since the last EAGAIN
-    std::array<bool, 2> look{};                 // epoll: a watch wants the present state
-    std::array<poll_state, 2> polls{};          // io_uring: the slot's own polls, for watches
-    bool cancels = false;                       // io_uring: a request here is `cancelling`
+    std::array<bool, 2> ready{};        // epoll: an edge has come since the last EAGAIN
+    std::array<bool, 2> look{};         // epoll: a watch wants the present state
+    std::array<poll_state, 2> polls{};  // io_uring: the slot's own polls, for watches
+    bool cancels = false;               // io_uring: a request here is `cancelling`
     intrusive_list<io_request> fresh;
     std::array<intrusive_list<io_request>, 2> requests;
     std::array<intrusive_list<io_watch>, 2> watches;

@@ -29,7 +29,7 @@ struct registration {
 
 struct signal_use {
   std::size_t users = 0;
-  struct sigaction previous {};
+  struct sigaction previous{};
 };
 
 constinit std::array<registration, 256> g_registrations;
@@ -71,14 +71,14 @@ bool is_ours(const struct sigaction& a) noexcept {
 void use(int signo) {
   signal_use& u = g_uses[static_cast<std::size_t>(signo)];
   if (u.users == 0) {
-    struct sigaction current {};
+    struct sigaction current{};
     if (::sigaction(signo, nullptr, &current) < 0) {
       throw error{"signal_set", "signal " + std::to_string(signo), system_code(errno)};
     }
     // Before the handler can run in a child: it reads `previous`.
     if (!is_ours(current)) u.previous = current;
     g_owner.store(::getpid(), std::memory_order_relaxed);
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
@@ -94,7 +94,7 @@ void unuse(int signo) noexcept {
   signal_use& u = g_uses[static_cast<std::size_t>(signo)];
   if (--u.users != 0) return;
   // Somebody may have put a handler of their own over ours meanwhile: theirs stays.
-  struct sigaction current {};
+  struct sigaction current{};
   if (::sigaction(signo, nullptr, &current) == 0 && is_ours(current)) {
     ::sigaction(signo, &u.previous, nullptr);
   }

@@ -10,9 +10,9 @@
 //
 // Threads: a signal_set belongs to the loop it was made on; make, use and destroy it there. It must
 // not outlive a wait on it; it may outlive the loop.
-// Errors: the constructor throws loop_not_running outside a loop, error if a signal cannot be caught
-// (SIGKILL), limit_exceeded when 256 loops wait for signals.
-// Fork: in a forked child the handler does what was done before it was installed.
+// Errors: the constructor throws loop_not_running outside a loop, error if a signal cannot be
+// caught (SIGKILL), limit_exceeded when 256 loops wait for signals. Fork: in a forked child the
+// handler does what was done before it was installed.
 #pragma once
 
 #include <cstdint>

@@ -29,7 +29,7 @@ class plain_handler {
  public:
   explicit plain_handler(int signo) : signo_{signo} {
     g_plain_handler = 0;
-    struct sigaction a {};
+    struct sigaction a{};
     a.sa_handler = [](int) { g_plain_handler.fetch_add(1); };
     ::sigaction(signo, &a, &before_);
   }
@@ -37,7 +37,7 @@ class plain_handler {
 
  private:
   int signo_;
-  struct sigaction before_ {};
+  struct sigaction before_{};
 };
 
 class signals_on : public test::backend_test {};
@@ -207,16 +207,16 @@ TEST_P(signals_on, loops_may_come_and_go_while_signals_rain) {
 }
 
 TEST(signals, a_handler_that_somebody_put_over_ours_stays) {
-  struct sigaction before {};
+  struct sigaction before{};
   ::sigaction(SIGUSR2, nullptr, &before);
   loop l{"virtual"};
   test::on(l, [&] {
     signal_set set{SIGUSR2};
-    struct sigaction other {};
+    struct sigaction other{};
     other.sa_handler = SIG_IGN;
     ::sigaction(SIGUSR2, &other, nullptr);
   });
-  struct sigaction now {};
+  struct sigaction now{};
   ::sigaction(SIGUSR2, nullptr, &now);
   EXPECT_EQ(now.sa_handler, SIG_IGN);
   ::sigaction(SIGUSR2, &before, nullptr);
@@ -237,7 +237,7 @@ TEST(signals, misuse_is_refused) {
   test::on(other, [&] { EXPECT_THROW(start(w, next), misuse); });
   thread_waiter t;
   EXPECT_THROW(next.await_suspend(t), loop_not_running);
-  struct sigaction now {};
+  struct sigaction now{};
   ::sigaction(SIGKILL, nullptr, &now);
 }
 

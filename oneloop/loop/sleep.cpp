@@ -9,21 +9,21 @@ namespace oneloop::inline v0 {
 const operation_info sleep_operation::info{
     .name = "sleep",
     .cancel = sleep_operation::cancel,
-    .describe =
-        [](const void* op) -> std::string {
-          auto& self = *static_cast<const sleep_operation*>(op);
-          if (self.timer_.deadline == never) return "forever";
-          const auto left = self.timer_.deadline - now_of(*self.waiter_);
-          const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-          return std::to_string(ms > 0 ? ms : 0) + " ms left";
-        },
+    .describe = [](const void* op) -> std::string {
+      auto& self = *static_cast<const sleep_operation*>(op);
+      if (self.timer_.deadline == never) return "forever";
+      const auto left = self.timer_.deadline - now_of(*self.waiter_);
+      const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
+      return std::to_string(ms > 0 ? ms : 0) + " ms left";
+    },
 };
 
 enlisted sleep_operation::enlist(waiter& w) {
   waiter_ = &w;
   won_ = false;
-  const time_point t = absolute_ ? until_ : for_ <= duration::zero() ? time_point::min()
-                                                                     : after(now_of(w), for_);
+  const time_point t = absolute_                  ? until_
+                       : for_ <= duration::zero() ? time_point::min()
+                                                  : after(now_of(w), for_);
   timer_.deadline = t;
   queue_ = &timers_of(w);
   if (t != never) queue_->add(timer_, t);

@@ -91,10 +91,13 @@ struct pipe_ends {
   descriptor in, out;
 };
 
-inline std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span{text}); }
+inline std::span<const std::byte> bytes(std::string_view text) {
+  return std::as_bytes(std::span{text});
+}
 
 inline std::string text(std::span<const std::byte> b, std::int64_t n) {
-  return n < 0 ? std::string{} : std::string{reinterpret_cast<const char*>(b.data()), static_cast<std::size_t>(n)};
+  return n < 0 ? std::string{}
+               : std::string{reinterpret_cast<const char*>(b.data()), static_cast<std::size_t>(n)};
 }
 
 /// Shrinks the buffer of what is sent, so that few bytes fill it.

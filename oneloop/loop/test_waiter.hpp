@@ -1,5 +1,5 @@
-// For the tests of this layer, at which no model exists yet: a waiter that counts its resumptions, and
-// a coroutine just large enough to write a test with. Not installed.
+// For the tests of this layer, at which no model exists yet: a waiter that counts its resumptions,
+// and a coroutine just large enough to write a test with. Not installed.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -139,8 +139,8 @@ inline std::vector<std::string> all_backends() {
 /// Parameterised over the name of a backend.
 class backend_test : public ::testing::TestWithParam<std::string> {};
 
-#define ONELOOP_ON_BACKENDS(suite, names)                                       \
-  INSTANTIATE_TEST_SUITE_P(backends, suite, ::testing::ValuesIn(names),         \
+#define ONELOOP_ON_BACKENDS(suite, names)                               \
+  INSTANTIATE_TEST_SUITE_P(backends, suite, ::testing::ValuesIn(names), \
                            [](const auto& chosen) { return chosen.param; })
 
 }  // namespace oneloop::test

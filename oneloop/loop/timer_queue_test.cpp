@@ -88,8 +88,8 @@ TEST(timer_queue, agrees_with_a_sorted_map_under_random_use) {
       }
       case 2: {
         if (model.empty()) break;
-        auto it = std::next(model.begin(), static_cast<long>(random() % std::min<std::size_t>(
-                                                                           model.size(), 64)));
+        auto it = std::next(model.begin(),
+                            static_cast<long>(random() % std::min<std::size_t>(model.size(), 64)));
         EXPECT_TRUE(q.remove(*it->second));
         model.erase(it);
         break;

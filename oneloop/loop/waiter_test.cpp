@@ -70,8 +70,8 @@ TEST(claim, both_or_neither) {
   EXPECT_TRUE(b.is_open());
 }
 
-// Selects in a ring, each trying to pair with the next, while outsiders claim single ones: every claim
-// is won exactly once, and nobody waits for ever.
+// Selects in a ring, each trying to pair with the next, while outsiders claim single ones: every
+// claim is won exactly once, and nobody waits for ever.
 TEST(claim, pairs_in_a_cycle_resolve_and_each_is_claimed_once) {
   constexpr int parties = 4, rounds = 300;
   struct party_word {
