@@ -166,7 +166,7 @@ class checking {
     summary_.took(now() - begun);
     if (summary_.total() == 0 && signal_ == 0) co_return;
     // The document is closed also when it was cut short; but not for ever if nobody reads it.
-    const auto end = report_.end(summary_);
+    const std::string end = std::move(text_) + report_.end(summary_);
     bool written = true;
     if (finished) {
       auto writing = out_.write(end);
@@ -225,8 +225,11 @@ class checking {
 
   oneloop::task<> take(oneloop::check_result r) {
     summary_.add(r);
-    const std::string text = report_.result(r);
+    text_ += report_.result(r);
+    // A line at once; but when much is left to be said in little time, a page at once.
+    if (signal_ != 0 && text_.size() < 4096) co_return;
     if (out_.is_terminal()) progress_.erase();
+    const std::string text = std::exchange(text_, {});
     auto writing = out_.write(text);
     co_await std::move(writing);
   }
@@ -236,6 +239,7 @@ class checking {
   output out_;
   progress_line progress_;
   report report_;
+  std::string text_;  // not written yet
   oneloop::check_summary summary_;
   oneloop::time_point begun_{};
   int signal_ = 0;

@@ -121,7 +121,7 @@ class blocking_pool {
   intrusive_list<blocking_job> queue_;
   std::size_t queued_ = 0, idle_ = 0, threads_ = 0, limit_ = 64;
   std::uint32_t born_ = fork_generation();
-  blocking_pool* parents_;  // keeps the parent's reachable for leak checkers
+  [[maybe_unused]] blocking_pool* parents_;  // keeps the parent's reachable for leak checkers
 };
 
 void submit_blocking(blocking_job& job) { blocking_pool::instance().submit(job); }

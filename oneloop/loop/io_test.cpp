@@ -854,7 +854,7 @@ TEST_P(io_on, a_loop_that_ends_with_requests_in_flight_touches_no_buffer_afterwa
       readiness_operation ready;
       test_waiter w1, w2;
     };
-    static std::vector<std::unique_ptr<abandoned>> keep;
+    static auto& keep = *new std::vector<std::unique_ptr<abandoned>>;
     auto& a = *keep.emplace_back(new abandoned{io::receive(c.one, *frame), io::readable(c.one),
                                                test_waiter{l}, test_waiter{l}});
     test::on(l, [&] {
