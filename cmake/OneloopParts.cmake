@@ -120,6 +120,7 @@ function(oneloop_app name)
   oneloop_own_code(${name})
   target_link_libraries(${name} PRIVATE
     oneloop::oneloop CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json)
+  target_compile_definitions(${name} PRIVATE ONELOOP_VERSION="${PROJECT_VERSION}")
   set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 endfunction()
 

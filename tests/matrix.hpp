@@ -25,6 +25,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -844,30 +845,22 @@ struct cell {
 };
 
 template <class Primitive>
-class matrix_test : public testing::Test {
- public:
-  explicit matrix_test(cell c) : cell_{std::move(c)} {}
-  void TestBody() override {
-    where() = std::string{Primitive::name} + "." +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
-    SCOPED_TRACE("ONELOOP_MATRIX_SEED=" + std::to_string(seed()));
-    const auto before = open_descriptors();
-    {
-      Primitive p;
-      const auto a = p.subject(cell_.subject);
-      const auto b = p.partner(cell_.partner);
-      stage s{cell_.at, *a, *b};
-      controller c{p, *a, *b, cell_.at, seed()};
-      c.play(cell_.how);
-      RecordProperty("happened", c.happened);
-      RecordProperty("cancelled", c.cancelled);
-    }
-    EXPECT_EQ(open_descriptors(), before);
+void play(const cell& cell) {
+  where() = std::string{Primitive::name} + "." +
+            testing::UnitTest::GetInstance()->current_test_info()->name() + ", " +
+            name_of(cell.how);
+  SCOPED_TRACE("ONELOOP_MATRIX_SEED=" + std::to_string(seed()));
+  const auto before = open_descriptors();
+  {
+    Primitive p;
+    const auto a = p.subject(cell.subject);
+    const auto b = p.partner(cell.partner);
+    stage s{cell.at, *a, *b};
+    controller c{p, *a, *b, cell.at, seed()};
+    c.play(cell.how);
   }
-
- private:
-  cell cell_;
-};
+  EXPECT_EQ(open_descriptors(), before);
+}
 
 /// Every pair of models in every place that there is for it.
 template <class Primitive>
@@ -891,14 +884,38 @@ std::vector<cell> cells() {
   return all;
 }
 
+// One test for each pair and place; its plans run one after the other (each has its own trace).
+template <class Primitive>
+class matrix_tests : public testing::Test {
+ public:
+  explicit matrix_tests(std::vector<cell> all) : plans_{std::move(all)} {}
+  void TestBody() override {
+    for (const cell& c : plans_) {
+      SCOPED_TRACE(name_of(c.how));
+      play<Primitive>(c);
+      if (HasFatalFailure()) return;
+    }
+  }
+
+ private:
+  std::vector<cell> plans_;
+};
+
 template <class Primitive>
 bool enrol() {
+  static constexpr const char* places[] = {"_without_a_loop", "_on_one_loop", "_on_two_loops"};
+  std::vector<std::pair<std::string, std::vector<cell>>> tests;  // in the order of the cells
   for (const cell& c : cells<Primitive>()) {
-    static constexpr const char* places[] = {"_without_a_loop", "_on_one_loop", "_on_two_loops"};
-    const std::string name = std::string{name_of(c.subject)} + "_to_" + name_of(c.partner) +
-                             places[c.at.loops] + "_" + name_of(c.how) + "/" + c.at.backend;
-    testing::RegisterTest(Primitive::name, name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
-                          [c] { return new matrix_test<Primitive>(c); });
+    std::string name = std::string{name_of(c.subject)} + "_to_" + name_of(c.partner) +
+                       places[c.at.loops] + "/" + c.at.backend;
+    auto same = std::ranges::find(tests, name, &decltype(tests)::value_type::first);
+    if (same == tests.end()) same = tests.insert(same, {std::move(name), {}});
+    same->second.push_back(c);
+  }
+  for (auto& [name, its_plans] : tests) {
+    testing::RegisterTest(
+        Primitive::name, name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+        [all = std::move(its_plans)] { return new matrix_tests<Primitive>(all); });
   }
   return true;
 }

@@ -58,9 +58,9 @@ const char* nginx_path() {
   return nullptr;
 }
 
+/// The program is built beside its tests.
 std::string tool_path() {
-  const char* dir = std::getenv("ONELOOP_BIN_DIR");
-  return std::string{dir != nullptr ? dir : "bin"} + "/oneloop";
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "oneloop").string();
 }
 
 /// Raises the limit of open files for this process and its children; whether it suffices.

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <map>
@@ -52,9 +53,9 @@ using clock_type = std::chrono::steady_clock;
 
 // ---- the program ----
 
+/// The program is built beside its tests.
 std::string tool_path() {
-  const char* dir = std::getenv("ONELOOP_BIN_DIR");
-  return std::string{dir != nullptr ? dir : "bin"} + "/oneloop";
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "oneloop").string();
 }
 
 class descriptor {

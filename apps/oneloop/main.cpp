@@ -12,10 +12,6 @@
 #include "oneloop/base/error.hpp"
 #include "output.hpp"
 
-#ifndef ONELOOP_VERSION
-#define ONELOOP_VERSION "0.1.0"
-#endif
-
 namespace {
 
 void add_check(CLI::App& app, tool::check_arguments& a) {

@@ -51,6 +51,7 @@
 #include "oneloop/scope/nursery.hpp"
 #include "oneloop/scope/region.hpp"
 #include "oneloop/scope/root.hpp"
+#include "oneloop/scope/timeout.hpp"
 #include "oneloop/task/spawn.hpp"
 #include "oneloop/task/task.hpp"
 
@@ -451,10 +452,11 @@ class deferred_child final : public child, public pooled {
       enter_wait<Op>(self());
       if (!op_.await_ready() && op_.await_suspend(self())) return;
     } catch (...) {
-      fire(nullptr, std::current_exception());
-      return;
+      refused_ = std::current_exception();
     }
-    settle();
+    // It has ended already. The chain fires from the queue all the same: a callback that defers the
+    // next operation, and so on, must neither use the stack nor keep the loop to itself.
+    self().home()->make_ready(self());
   }
 
  private:
@@ -468,6 +470,7 @@ class deferred_child final : public child, public pooled {
     std::exception_ptr error;
     try {
       const outcome how = self().finish();
+      if (refused_) std::rethrow_exception(std::move(refused_));
       if constexpr (std::is_void_v<T>) {
         conclude(op_, how);
         value = make_box<void>();
@@ -486,12 +489,14 @@ class deferred_child final : public child, public pooled {
   }
   scope_region region_;
   Op op_;
+  std::exception_ptr refused_;  // it could not even start
   chain_ref chain_;
 };
 
 }  // namespace detail
 
-/// Starts an operation or a task now, as a child of the nursery that the code is in the body of, or
+/// Starts an operation or a task now (what it gives comes from the loop's queue, never from within
+/// this call), as a child of the nursery that the code is in the body of, or
 /// else of the loop's root nursery. Throws loop_not_running outside every loop. Failures go down
 /// the chain, not to the nursery. An operation given as an lvalue must outlive its end.
 template <class A>

@@ -683,5 +683,18 @@ TEST(deferred_list, parts_that_never_fire_are_freed) {
   EXPECT_EQ(token.use_count(), 1);
 }
 
+TEST(defer, of_ready_operations_in_a_chain_of_callbacks_does_not_use_the_stack) {
+  struct {
+    event ready;
+    int left = 100'000;
+    void next() {
+      if (left-- > 0) defer(ready.wait()).add_callback([this] { next(); });
+    }
+  } chain;
+  chain.ready.set();
+  run([&] { with_nursery([&](nursery&) { chain.next(); }); });  // on a fiber's stack
+  EXPECT_EQ(chain.left, -1);
+}
+
 }  // namespace
 }  // namespace oneloop

@@ -30,6 +30,8 @@
 #include "oneloop/fiber/switch.hpp"
 #include "oneloop/scope/context.hpp"
 #include "oneloop/scope/nursery.hpp"
+#include "oneloop/scope/region.hpp"
+#include "oneloop/scope/timeout.hpp"
 #include "oneloop/task/frame_pool.hpp"
 
 namespace oneloop::inline v0 {

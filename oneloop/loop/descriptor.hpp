@@ -50,6 +50,21 @@ class ONELOOP_API descriptor_state {
     auto& hint = drained_[static_cast<std::size_t>(d)];
     if (hint.load(std::memory_order_relaxed) != yes) hint.store(yes, std::memory_order_relaxed);
   }
+  /// The outcome of a call that was tried before waiting; after eight misses in a row `tired`
+  /// advises against trying, but for one time in 64.
+  void note_try(direction d, bool hit) noexcept {
+    auto& n = misses_[static_cast<std::size_t>(d)];
+    const std::uint8_t was = n.load(std::memory_order_relaxed);
+    const std::uint8_t now = hit ? 0 : was < 8 ? static_cast<std::uint8_t>(was + 1) : 8;
+    if (now != was) n.store(now, std::memory_order_relaxed);
+  }
+  bool tired(direction d) noexcept {
+    auto& n = misses_[static_cast<std::size_t>(d)];
+    const std::uint8_t was = n.load(std::memory_order_relaxed);
+    if (was < 8) return false;
+    n.store(was < 72 ? static_cast<std::uint8_t>(was + 1) : 8, std::memory_order_relaxed);
+    return was < 72;
+  }
   /// A TCP stream, on which a short read proves that nothing is left. Asks the kernel once.
   bool stream() noexcept;
 
@@ -65,6 +80,7 @@ class ONELOOP_API descriptor_state {
   std::atomic<std::uint32_t> references_{
       2};  // to the block: the descriptor's, and of all the holds
   std::atomic<bool> drained_[2]{};
+  std::atomic<std::uint8_t> misses_[2]{};
   std::atomic<kind> kind_{kind::unknown};
   std::uint32_t born_;  // fork_generation()
 };

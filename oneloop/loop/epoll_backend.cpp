@@ -107,6 +107,7 @@ class epoll_backend final : public reactor {
     serve_dirty();
     std::array<epoll_event, 256> events;
     const int n = wait_for_events(events, has_results() ? time_point::min() : deadline);
+    looked();
     for (int i = 0; i < n; ++i) {
       const std::uint64_t mark = events[static_cast<std::size_t>(i)].data.u64;
       if (mark == mail_mark) continue;
@@ -183,7 +184,7 @@ class epoll_backend final : public reactor {
         if (!register_slot(*s)) finish(*r, -errno);
       }
       for (const direction way : {direction::in, direction::out}) {
-        if (s->look[index(way)]) offer(*s, way);
+        if (s->look[index(way)]) offer(*s, way, false);
       }
     }
   }
@@ -197,18 +198,22 @@ class epoll_backend final : public reactor {
   void advance(slot& s, direction way) noexcept {
     const auto d = index(way);
     s.ready[d] = true;
+    bool called = false;
     while (s.ready[d]) {
       io_request* r = s.requests[d].front();
-      if (r == nullptr || !attempt(s, *r, d)) break;
+      if (r == nullptr) break;
+      called = true;
+      if (!attempt(s, *r, d)) break;
     }
-    offer(s, way);
+    // The kernel looked when the event was fetched; only what was called since can have changed it.
+    offer(s, way, !called);
   }
 
-  /// Watches become ready if it is true now: the edge may be older than what was read since.
-  void offer(slot& s, direction way) noexcept {
+  /// Watches become ready if it is true now.
+  void offer(slot& s, direction way, bool known_ready) noexcept {
     auto& watches = s.watches[index(way)];
     s.look[index(way)] = false;
-    if (watches.empty() || !ready_now(s.handle.fd, way)) return;
+    if (watches.empty() || !(known_ready || ready_now(s.handle.fd, way))) return;
     while (io_watch* w = watches.front()) make_ready(*w);
   }
 

@@ -9,11 +9,15 @@
 namespace oneloop::inline v0 {
 namespace {
 
-/// May the calling thread's waiter make system calls itself?
-bool calls_directly() noexcept {
+/// The driver of the calling thread's waiter; null: a plain thread's.
+io_driver* current_driver() noexcept {
   loop* l = loop::current();
-  return l == nullptr || l->io().direct();
+  return l != nullptr ? &l->io() : nullptr;
 }
+
+/// May the waiter make system calls itself?
+bool calls_directly(const io_driver* d) noexcept { return d == nullptr || d->direct(); }
+std::uint32_t looks_of(const io_driver* d) noexcept { return d != nullptr ? d->looks() : 0; }
 
 std::string about(const descriptor_state* s) {
   return s == nullptr ? "closed" : "fd " + std::to_string(s->handle().fd);
@@ -72,12 +76,16 @@ bool io_operation::await_ready() noexcept {
   request_.address_size = request_.address != nullptr ? &address_size_ : nullptr;
   bool finished = false;
   // A connect is never tried: it would have to be started, and then belongs to the driver.
-  request_.drained = state_->drained(direction_of(request_.op));
-  if (request_.op != io_op::connect && !request_.drained && calls_directly()) {
+  const direction d = direction_of(request_.op);
+  request_.drained = state_->drained(d) || state_->tired(d);
+  io_driver* const driver = current_driver();
+  if (request_.op != io_op::connect && !request_.drained && calls_directly(driver)) {
     request_.result = try_call(request_);
     learn(request_.result);
     finished = request_.result != -EAGAIN;
+    state_->note_try(d, finished);
     request_.tried = !finished;
+    tried_at_ = looks_of(driver);
   }
   state_->drop();
   return finished;
@@ -88,6 +96,8 @@ bool io_operation::await_suspend(waiter& w) {
   w.arm(this, infos[static_cast<std::size_t>(request_.op)]);
   waiter_ = &w;
   driver_ = &io_of(w);
+  // Only if nothing has been heard from the kernel since: a composite may have let turns pass.
+  request_.tried = request_.tried && (w.home() == nullptr || tried_at_ == driver_->looks());
   request_.owner = this;
   request_.done = done;
   request_.stream = request_.size != 0 && request_.flags == 0 && state_->stream();
@@ -133,9 +143,10 @@ std::string readiness_operation::describe(const void* op) {
 bool readiness_operation::look() noexcept {
   if (state_ == nullptr || !state_->hold()) return true;
   bool yes = false;
-  if (calls_directly()) {
+  if (io_driver* const driver = current_driver(); calls_directly(driver)) {
     yes = ready_now(state_->handle().fd, watch_.way);
     watch_.tried = !yes;
+    tried_at_ = looks_of(driver);
   }
   state_->drop();
   return yes;
@@ -158,6 +169,7 @@ enlisted readiness_operation::enlist(waiter& w) {
   watch_.handle = state_->handle();
   watch_.owner = this;
   watch_.ready = ready;
+  watch_.tried = watch_.tried && w.home() != nullptr && tried_at_ == driver_->looks();
   driver_->watch(watch_);
   watch_.tried = false;
   return enlisted::waiting;

@@ -58,6 +58,7 @@ class ONELOOP_API io_operation {
   waiter* waiter_ = nullptr;
   io_driver* driver_ = nullptr;
   bool cancel_asked_ = false;
+  std::uint32_t tried_at_ = 0;  // io_driver::looks() then
   socklen_t address_size_ = 0;
   request request_;
 };
@@ -94,6 +95,7 @@ class ONELOOP_API readiness_operation {
   descriptor_state* state_;
   waiter* waiter_ = nullptr;
   io_driver* driver_ = nullptr;  // null when not watching
+  std::uint32_t tried_at_ = 0;   // io_driver::looks() then
   bool won_ = false;
   owned_watch watch_;
 };

@@ -105,11 +105,15 @@ class ONELOOP_API io_driver {
 
   /// Whether an operation may make its call itself before it submits it. False on a simulation.
   [[nodiscard]] bool direct() const noexcept { return direct_; }
+  /// How often it has fetched events: `tried` is true only while this has not changed since.
+  [[nodiscard]] std::uint32_t looks() const noexcept { return looks_; }
 
  protected:
   explicit io_driver(bool direct = true) noexcept : direct_{direct} {}
+  void looked() noexcept { ++looks_; }
 
  private:
+  std::uint32_t looks_ = 0;
   bool direct_;
 };
 

@@ -113,11 +113,11 @@ class thread_party {
     explicit node(thread_party& p) noexcept
         : waiter{nullptr,
                  [](ready_item& item) noexcept {
-                   auto& party = static_cast<node&>(item).party;
-                   std::scoped_lock lock{party.m_};
-                   EXPECT_FALSE(party.resumed_) << "resumed twice";
-                   party.resumed_ = true;
-                   party.woken_.notify_one();
+                   auto& home = static_cast<node&>(item).party;
+                   std::scoped_lock lock{home.m_};
+                   EXPECT_FALSE(home.resumed_) << "resumed twice";
+                   home.resumed_ = true;
+                   home.woken_.notify_one();
                  }},
           party{p} {}
     thread_party& party;

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "oneloop/scope/region.hpp"
+#include "oneloop/scope/timeout.hpp"
 #include "oneloop/task/task.hpp"
 
 namespace oneloop::inline v0 {
