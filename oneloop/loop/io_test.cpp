@@ -292,7 +292,7 @@ TEST_P(io_on, moves_megabytes_through_small_buffers) {
   loop l{GetParam()};
   connected c;
   test::make_small(c.one.fd());
-  constexpr std::size_t total = 2 << 20;
+  constexpr std::size_t total = 512 << 10;
   std::vector<std::byte> data(total);
   for (std::size_t i = 0; i < total; ++i) data[i] = static_cast<std::byte>(i * 31 % 251);
   bool done = false;

@@ -20,6 +20,8 @@
 //     claimed and delivers its result.
 #pragma once
 
+#include <sched.h>
+
 #include <atomic>
 #include <concepts>
 #include <cstdint>
@@ -68,14 +70,14 @@ class basic_claim {
 
   /// Exactly one caller after each `open` gets true.
   bool try_claim() noexcept {
-    for (;;) {
+    for (unsigned looks = 0;;) {
       state expected = state::open;
       if (word_.compare_exchange_strong(expected, state::closed, std::memory_order_acq_rel,
                                         std::memory_order_acquire)) {
         return true;
       }
       if (expected == state::closed) return false;
-      Atomics::pause();  // tentative: its owner decides within a few instructions
+      relax(looks);  // tentative: its owner decides within a few instructions
     }
   }
 
@@ -85,7 +87,7 @@ class basic_claim {
   /// and may be claimed by others meanwhile. The one with the lower address insists, the other
   /// backs off: so a cycle of selects that meet each other always resolves.
   static pairing claim_both(basic_claim& mine, basic_claim& other) noexcept {
-    for (;;) {
+    for (unsigned looks = 0;;) {
       state expected = state::open;
       if (!mine.word_.compare_exchange_strong(expected, state::tentative,
                                               std::memory_order_acq_rel,
@@ -104,10 +106,10 @@ class basic_claim {
           return pairing::other_lost;
         }
         if (&other < &mine) break;
-        Atomics::pause();
+        relax(looks);
       }
       mine.word_.store(state::open, std::memory_order_release);
-      while (other.word_.load(std::memory_order_acquire) == state::tentative) Atomics::pause();
+      while (other.word_.load(std::memory_order_acquire) == state::tentative) relax(looks);
     }
   }
 
@@ -117,6 +119,14 @@ class basic_claim {
 
  private:
   enum class state : std::uint32_t { closed, open, tentative };
+  /// Between two looks at a tentative claim; its owner may have been preempted in the middle.
+  static void relax(unsigned& looks) noexcept {
+    if (++looks % 64 != 0) {
+      Atomics::pause();
+    } else {
+      ::sched_yield();
+    }
+  }
   typename Atomics::template atomic<state> word_{state::closed};
 };
 
