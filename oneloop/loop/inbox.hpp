@@ -1,5 +1,5 @@
-// The inbox of a loop: how other threads make its waiters ready. A lock-free stack that many push to
-// and the loop takes as a whole, with an eventfd for a loop that sleeps.
+// The inbox of a loop: how other threads make its waiters ready. A lock-free stack that many push
+// to and the loop takes as a whole, with an eventfd for a loop that sleeps.
 //
 // Wake-ups outlive loops: the inbox is a reference-counted block of its own. A waker pins it before
 // it publishes anything, and afterwards touches only the block; the loop may be gone by then.

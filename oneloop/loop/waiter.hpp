@@ -43,7 +43,8 @@ struct ready_item {
   run_fn run = nullptr;
 };
 
-/// What an operation tells about itself while a waiter waits for it; one constant per operation type.
+/// What an operation tells about itself while a waiter waits for it; one constant per operation
+/// type.
 struct operation_info {
   const char* name;  // "channel.receive": for dumps
   /// Runs on the waiter's home thread while it waits. Takes the operation back if it can (win the
@@ -61,7 +62,8 @@ enum class outcome : std::uint8_t {
 
 /// The claim: one word that several completers compete for. States: `closed` (nobody may resume the
 /// waiter: it runs, or has been claimed), `open` (the first compare-and-swap wins), `tentative` (a
-/// select that is itself claimable is trying to pair with another waiter; lasts a few instructions).
+/// select that is itself claimable is trying to pair with another waiter; lasts a few
+/// instructions).
 template <class Atomics = std_atomics>
 class basic_claim {
  public:
@@ -83,14 +85,13 @@ class basic_claim {
 
   enum class pairing { both, mine_lost, other_lost };
 
-  /// Claims `mine` and `other` together or neither. `mine` belongs to the caller (a select), is open
-  /// and may be claimed by others meanwhile. The one with the lower address insists, the other
+  /// Claims `mine` and `other` together or neither. `mine` belongs to the caller (a select), is
+  /// open and may be claimed by others meanwhile. The one with the lower address insists, the other
   /// backs off: so a cycle of selects that meet each other always resolves.
   static pairing claim_both(basic_claim& mine, basic_claim& other) noexcept {
     for (unsigned looks = 0;;) {
       state expected = state::open;
-      if (!mine.word_.compare_exchange_strong(expected, state::tentative,
-                                              std::memory_order_acq_rel,
+      if (!mine.word_.compare_exchange_strong(expected, state::tentative, std::memory_order_acq_rel,
                                               std::memory_order_acquire)) {
         return pairing::mine_lost;
       }
@@ -226,10 +227,10 @@ enum class enlisted : std::uint8_t {
   lost,       // another case of the same select has won meanwhile; nothing was done
 };
 
-/// An operation that can be taken back without effect: what select accepts. `enlist` starts it for a
-/// waiter that somebody else has armed; `delist` takes it back and is idempotent (it may run while a
-/// completer of another case looks at it: under the primitive's lock); `won` tells after the wait
-/// whether this is the case that completed.
+/// An operation that can be taken back without effect: what select accepts. `enlist` starts it for
+/// a waiter that somebody else has armed; `delist` takes it back and is idempotent (it may run
+/// while a completer of another case looks at it: under the primitive's lock); `won` tells after
+/// the wait whether this is the case that completed.
 template <class Op>
 concept retractable = operation<Op> && requires(Op& op, waiter& w) {
   { op.enlist(w) } -> std::same_as<enlisted>;

@@ -26,112 +26,130 @@ task<int> fails(duration d, const char* text) {
 }
 
 TEST(gather, gives_all_results_in_order_and_waits_for_the_slowest) {
-  run([]() -> task<> {
-    const auto t0 = loop::current()->now();
-    auto [a, b, c] = co_await gather(later(3s, 1), later(1s, 2), sleep_for(2s));
-    EXPECT_EQ(a, 1);
-    EXPECT_EQ(b, 2);
-    EXPECT_EQ(loop::current()->now() - t0, 3s);
-    (void)c;
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        const auto t0 = loop::current()->now();
+        auto [a, b, c] = co_await gather(later(3s, 1), later(1s, 2), sleep_for(2s));
+        EXPECT_EQ(a, 1);
+        EXPECT_EQ(b, 2);
+        EXPECT_EQ(loop::current()->now() - t0, 3s);
+        (void)c;
+      }(),
+      "virtual");
 }
 
 TEST(gather, of_a_vector_keeps_the_order) {
-  run([]() -> task<> {
-    std::vector<task<int>> tasks;
-    for (int i = 0; i < 100; ++i) tasks.push_back(later((100 - i) * 1ms, i));
-    auto all = co_await gather(std::move(tasks));
-    for (int i = 0; i < 100; ++i) EXPECT_EQ(all[static_cast<std::size_t>(i)], i);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        std::vector<task<int>> tasks;
+        for (int i = 0; i < 100; ++i) tasks.push_back(later((100 - i) * 1ms, i));
+        auto all = co_await gather(std::move(tasks));
+        for (int i = 0; i < 100; ++i) EXPECT_EQ(all[static_cast<std::size_t>(i)], i);
+      }(),
+      "virtual");
 }
 
 TEST(gather, of_an_empty_vector_is_empty) {
-  run([]() -> task<> {
-    auto all = co_await gather(std::vector<task<int>>{});
-    EXPECT_TRUE(all.empty());
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        auto all = co_await gather(std::vector<task<int>>{});
+        EXPECT_TRUE(all.empty());
+      }(),
+      "virtual");
 }
 
 TEST(gather, first_failure_cancels_the_others_and_is_rethrown_unchanged) {
-  run([]() -> task<> {
-    const auto t0 = loop::current()->now();
-    std::string caught;
-    try {
-      (void)co_await gather(later(1h, 1), fails(1s, "one"));
-    } catch (const std::runtime_error& e) {
-      caught = e.what();
-    }
-    EXPECT_EQ(caught, "one");
-    EXPECT_EQ(loop::current()->now() - t0, 1s);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        const auto t0 = loop::current()->now();
+        std::string caught;
+        try {
+          (void)co_await gather(later(1h, 1), fails(1s, "one"));
+        } catch (const std::runtime_error& e) {
+          caught = e.what();
+        }
+        EXPECT_EQ(caught, "one");
+        EXPECT_EQ(loop::current()->now() - t0, 1s);
+      }(),
+      "virtual");
 }
 
 TEST(gather, cancelled_from_outside_cancels_all_parts) {
-  run([]() -> task<> {
-    const auto t0 = loop::current()->now();
-    auto r = co_await move_on_after(1s, gather(later(1h, 1), later(2h, 2)));
-    EXPECT_FALSE(r);
-    EXPECT_EQ(loop::current()->now() - t0, 1s);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        const auto t0 = loop::current()->now();
+        auto r = co_await move_on_after(1s, gather(later(1h, 1), later(2h, 2)));
+        EXPECT_FALSE(r);
+        EXPECT_EQ(loop::current()->now() - t0, 1s);
+      }(),
+      "virtual");
 }
 
 TEST(gather, in_a_scope_that_is_cancelled_already_starts_nothing) {
-  run([]() -> task<> {
-    bool began = false;
-    auto body = [&]() -> task<int> {
-      began = true;
-      co_return 1;
-    };
-    (void)co_await with_scope(scope_options{}, [&](cancel_scope& s) -> task<> {
-      s.cancel();
-      (void)co_await gather(body(), body());
-    });
-    EXPECT_FALSE(began);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        bool began = false;
+        auto body = [&]() -> task<int> {
+          began = true;
+          co_return 1;
+        };
+        (void)co_await with_scope(scope_options{}, [&](cancel_scope& s) -> task<> {
+          s.cancel();
+          (void)co_await gather(body(), body());
+        });
+        EXPECT_FALSE(began);
+      }(),
+      "virtual");
 }
 
 TEST(first_of, gives_the_first_and_cancels_the_others) {
-  run([]() -> task<> {
-    const auto t0 = loop::current()->now();
-    auto r = co_await first_of(later(2s, 1), later(1s, 2), sleep_for(3s));
-    EXPECT_EQ(r.index(), 1u);
-    EXPECT_EQ(r.get<1>(), 2);
-    EXPECT_FALSE(r.late<0>());
-    EXPECT_THROW((void)r.get<0>(), misuse);
-    EXPECT_EQ(loop::current()->now() - t0, 1s);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        const auto t0 = loop::current()->now();
+        auto r = co_await first_of(later(2s, 1), later(1s, 2), sleep_for(3s));
+        EXPECT_EQ(r.index(), 1u);
+        EXPECT_EQ(r.get<1>(), 2);
+        EXPECT_FALSE(r.late<0>());
+        EXPECT_THROW((void)r.get<0>(), misuse);
+        EXPECT_EQ(loop::current()->now() - t0, 1s);
+      }(),
+      "virtual");
 }
 
 TEST(first_of, a_loser_that_finished_all_the_same_is_kept) {
-  run([]() -> task<> {
-    auto stubborn = []() -> task<int> {
-      try {
-        co_await sleep_for(1h);
-      } catch (const cancelled&) {
-      }
-      co_return 9;
-    };
-    auto r = co_await first_of(later(1s, 1), stubborn());
-    EXPECT_EQ(r.index(), 0u);
-    EXPECT_EQ(r.late<1>(), 9);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        auto stubborn = []() -> task<int> {
+          try {
+            co_await sleep_for(1h);
+          } catch (const cancelled&) {
+          }
+          co_return 9;
+        };
+        auto r = co_await first_of(later(1s, 1), stubborn());
+        EXPECT_EQ(r.index(), 0u);
+        EXPECT_EQ(r.late<1>(), 9);
+      }(),
+      "virtual");
 }
 
 TEST(first_of, a_receive_that_lost_leaves_the_value_in_the_channel) {
-  run([]() -> task<> {
-    channel<int> ch{1};
-    auto r = co_await first_of(ch.receive(), sleep_for(1s));
-    EXPECT_EQ(r.index(), 1u);
-    co_await ch.send(5);
-    auto v = co_await ch.receive();
-    EXPECT_EQ(v, 5);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        channel<int> ch{1};
+        auto r = co_await first_of(ch.receive(), sleep_for(1s));
+        EXPECT_EQ(r.index(), 1u);
+        co_await ch.send(5);
+        auto v = co_await ch.receive();
+        EXPECT_EQ(v, 5);
+      }(),
+      "virtual");
 }
 
 TEST(first_of, a_failure_that_is_first_decides) {
-  EXPECT_THROW(run([]() -> task<> { (void)co_await first_of(later(2s, 1), fails(1s, "x")); }(),
-                   "virtual"),
-               std::runtime_error);
+  EXPECT_THROW(
+      run([]() -> task<> { (void)co_await first_of(later(2s, 1), fails(1s, "x")); }(), "virtual"),
+      std::runtime_error);
 }
 
 TEST(gather, needs_a_loop) {
@@ -139,31 +157,35 @@ TEST(gather, needs_a_loop) {
 }
 
 TEST(timeout, in_front_of_an_operation) {
-  run([]() -> task<> {
-    channel<int> ch{0};
-    std::string text;
-    try {
-      (void)co_await fail_after(1s, ch.receive());
-    } catch (const timeout_error& e) {
-      text = e.what();
-    }
-    EXPECT_EQ(text, "fail_after: timed out");
-    auto quick = co_await fail_after(1s, later(1ms, 4));
-    EXPECT_EQ(quick, 4);
-    EXPECT_FALSE(co_await move_on_after(1s, sleep_for(2s)));
-    EXPECT_TRUE(co_await move_on_after(2s, sleep_for(1s)));
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        channel<int> ch{0};
+        std::string text;
+        try {
+          (void)co_await fail_after(1s, ch.receive());
+        } catch (const timeout_error& e) {
+          text = e.what();
+        }
+        EXPECT_EQ(text, "fail_after: timed out");
+        auto quick = co_await fail_after(1s, later(1ms, 4));
+        EXPECT_EQ(quick, 4);
+        EXPECT_FALSE(co_await move_on_after(1s, sleep_for(2s)));
+        EXPECT_TRUE(co_await move_on_after(2s, sleep_for(1s)));
+      }(),
+      "virtual");
 }
 
 TEST(timeout, that_has_passed_already_starts_nothing) {
-  run([]() -> task<> {
-    channel<int> ch{1};
-    co_await ch.send(1);
-    auto r = co_await move_on_after(0s, ch.receive());
-    EXPECT_FALSE(r);
-    auto v = co_await ch.receive();
-    EXPECT_EQ(v, 1);
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        channel<int> ch{1};
+        co_await ch.send(1);
+        auto r = co_await move_on_after(0s, ch.receive());
+        EXPECT_FALSE(r);
+        auto v = co_await ch.receive();
+        EXPECT_EQ(v, 1);
+      }(),
+      "virtual");
 }
 
 TEST(timeout, in_a_plain_thread) {

@@ -59,7 +59,8 @@ bool debug_checks() noexcept {
 
 void check_own_thread(const loop* home, const char* what) noexcept {
   if (home == nullptr || !debug_checks() || home->on_own_thread()) return;
-  log(severity::error, std::string{what}.append(" was called on a thread that does not run its loop"));
+  log(severity::error,
+      std::string{what}.append(" was called on a thread that does not run its loop"));
 }
 
 void report_swallowed(const context& c) noexcept {

@@ -29,18 +29,20 @@ std::vector<task<int>> some() {
 
 TEST(as_completed, gives_results_and_failures_in_the_order_of_their_ends) {
   std::string order;
-  run([](std::string& out) -> task<> {
-    co_await with_nursery([&](nursery& n) -> task<> {
-      as_completed all{n, some()};
-      while (auto one = co_await all.next()) {
-        try {
-          out += std::to_string(one->index()) + "=" + std::to_string(one->get()) + " ";
-        } catch (const std::runtime_error& e) {
-          out += std::to_string(one->index()) + "=" + e.what() + " ";
-        }
-      }
-    });
-  }(order), "virtual");
+  run(
+      [](std::string& out) -> task<> {
+        co_await with_nursery([&](nursery& n) -> task<> {
+          as_completed all{n, some()};
+          while (auto one = co_await all.next()) {
+            try {
+              out += std::to_string(one->index()) + "=" + std::to_string(one->get()) + " ";
+            } catch (const std::runtime_error& e) {
+              out += std::to_string(one->index()) + "=" + e.what() + " ";
+            }
+          }
+        });
+      }(order),
+      "virtual");
   EXPECT_EQ(order, "1=10 2=twenty 0=30 ");
 }
 
@@ -56,31 +58,35 @@ TEST(as_completed, leaving_early_leaves_the_rest_and_its_failures_to_the_nursery
 }
 
 TEST(as_completed, works_over_operations_without_a_result) {
-  run([]() -> task<> {
-    co_await with_nursery([](nursery& n) -> task<> {
-      std::vector<decltype(sleep_for(1s))> naps;
-      naps.push_back(sleep_for(2s));
-      naps.push_back(sleep_for(1s));
-      as_completed all{n, std::move(naps)};
-      auto first = co_await all.next();
-      EXPECT_EQ(first->index(), 1u);
-      first->get();
-      EXPECT_EQ(all.left(), 1u);
-    });
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        co_await with_nursery([](nursery& n) -> task<> {
+          std::vector<decltype(sleep_for(1s))> naps;
+          naps.push_back(sleep_for(2s));
+          naps.push_back(sleep_for(1s));
+          as_completed all{n, std::move(naps)};
+          auto first = co_await all.next();
+          EXPECT_EQ(first->index(), 1u);
+          first->get();
+          EXPECT_EQ(all.left(), 1u);
+        });
+      }(),
+      "virtual");
 }
 
 TEST(as_completed, a_cancelled_next_takes_nothing) {
-  run([]() -> task<> {
-    co_await with_nursery([](nursery& n) -> task<> {
-      std::vector<task<int>> v;
-      v.push_back(after_ms(50));
-      as_completed all{n, std::move(v)};
-      EXPECT_FALSE(co_await move_on_after(10ms, all.next()));
-      auto one = co_await all.next();
-      EXPECT_EQ(one->get(), 50);
-    });
-  }(), "virtual");
+  run(
+      []() -> task<> {
+        co_await with_nursery([](nursery& n) -> task<> {
+          std::vector<task<int>> v;
+          v.push_back(after_ms(50));
+          as_completed all{n, std::move(v)};
+          EXPECT_FALSE(co_await move_on_after(10ms, all.next()));
+          auto one = co_await all.next();
+          EXPECT_EQ(one->get(), 50);
+        });
+      }(),
+      "virtual");
 }
 
 }  // namespace
