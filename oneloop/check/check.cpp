@@ -25,7 +25,9 @@ constexpr std::uint64_t enough_after_head = std::uint64_t{256} * 1024;
 constexpr std::uint64_t enough = http::client_options::default_max_body;
 
 std::string status_line(int status, std::string_view reason) {
-  if (reason.empty()) reason = http::reason_phrase(status);
+  // The peer's own words tell nothing reliable (RFC 9112, 4): they stand in for a status without a
+  // usual text only.
+  if (const auto usual = http::reason_phrase(status); !usual.empty()) reason = usual;
   std::string text = std::to_string(status);
   if (!reason.empty()) text.append(" ").append(reason);
   return text;
