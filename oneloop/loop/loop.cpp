@@ -185,7 +185,7 @@ bool loop::post(std::move_only_function<void()> f) {
   auto item = std::make_unique<posted>(*this, std::move(f));
   inbox_pin pin{*inbox_};
   if (!pin->push(*item)) return false;
-  item.release();
+  static_cast<void>(item.release());
   return true;
 }
 
