@@ -59,22 +59,10 @@ template <class Body, class... Args>
   requires task_body<Body, Args...>
 auto move_on_after(duration d, Body body, Args... args)
     -> task<region_result_t<task_result_t<Body, Args...>>> {
-  scope_region region{context::current(), scope_options{}.within(d)};
-  try {
-    auto run = std::invoke(std::move(body), std::move(args)...);
-    if constexpr (std::is_void_v<task_result_t<Body, Args...>>) {
-      co_await std::move(run);
-      region.ended_normally();
-      co_return true;
-    } else {
-      auto result = co_await std::move(run);
-      region.ended_normally();
-      co_return std::move(result);
-    }
-  } catch (const cancelled&) {
-    if (!region.absorb()) throw;
-  }
-  co_return {};
+  auto inside = [&](cancel_scope&) { return std::invoke(std::move(body), std::move(args)...); };
+  auto run = with_scope(scope_options{}.within(d), inside);
+  auto result = co_await std::move(run);
+  co_return std::move(result);
 }
 
 /// The same; throws timeout_error if the body did not finish in time.
