@@ -179,7 +179,7 @@ TEST_P(check, says_what_is_wrong) {
         {s.url("/500"), "status: 500 Internal Server Error"},
         {s.url("/410"), "status: 410 Gone"},
         {s.url("/304"), "status: 304 Not Modified"},
-        {s.url("/teapot"), "status: 418 Short and Stout"},
+        {s.url("/teapot"), "status: 418 I'm a teapot"},
         {"mailto:somebody@example.org", "bad_url: cannot check \"mailto:\", only http: and https:"},
         {"/relative", "bad_url: the URL has no scheme and there is no base"},
         {"http://[::1", "bad_url: the host in brackets is not an IPv6 address"},
