@@ -8,7 +8,7 @@ PREFIX ?= /usr/local
 ARGS ?=
 # Warnings are errors in CI, except under sanitizers, where g++ warns about its own instrumentation.
 STRICT = $(and $(filter true 1,$(CI)),$(filter release shared clang,$(1)))
-CONFIGURE = cmake --preset $(1) -DONELOOP_TESTS=ON -DONELOOP_WERROR=$(if $(STRICT),ON,OFF) --log-level=WARNING >/dev/null
+CONFIGURE = cmake --preset $(1) $(if $(filter shared,$(1)),,-DONELOOP_TESTS=ON) -DONELOOP_WERROR=$(if $(STRICT),ON,OFF) --log-level=WARNING >/dev/null
 BUILD = cmake --build build/$(1) -j $(JOBS)
 CTEST = tools/ctest --test-dir build/$(1) -j $(TEST_JOBS) --output-on-failure --no-label-summary $(ARGS)
 # What crosses threads: the suites for the thread sanitizer and for the second compiler.
