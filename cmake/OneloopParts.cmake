@@ -63,7 +63,8 @@ function(oneloop_part name)
     set(scope PUBLIC)
     oneloop_own_code(${target})
     set_target_properties(${target} PROPERTIES
-      POSITION_INDEPENDENT_CODE ON VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+      POSITION_INDEPENDENT_CODE ON VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+      INSTALL_RPATH "$ORIGIN")
     foreach(dep IN LISTS arg_PRIVATE)
       if(dep STREQUAL "llhttp")
         _oneloop_add_llhttp(${target})
