@@ -1,6 +1,7 @@
 #include "oneloop/url/url.hpp"
 
 #include <unicode/uidna.h>
+#include <unicode/utf8.h>
 
 #include <algorithm>
 #include <array>
@@ -328,13 +329,67 @@ const UIDNA* idna() {
   return instance;
 }
 
+/// What UTS #46 maps since Unicode 16 and older data (ICU 72's) refuses or maps otherwise. Done
+/// before ICU, it changes nothing for one whose data is newer. `to`: of `first`; 0: left out.
+struct idna_change {
+  char32_t first, last, to;
+};
+constexpr idna_change idna_changes[] = {
+    {0x04c0, 0x04c0, 0x04cf},    // Cyrillic palochka
+    {0x10a0, 0x10c5, 0x2d00},    // Georgian capitals
+    {0x10c7, 0x10c7, 0x2d27},    //
+    {0x10cd, 0x10cd, 0x2d2d},    //
+    {0x115f, 0x1160, 0},         // Hangul fillers
+    {0x17b4, 0x17b5, 0},         // Khmer inherent vowels
+    {0x180e, 0x180e, 0},         // Mongolian vowel separator
+    {0x1e9e, 0x1e9e, 0x00df},    // capital sharp s
+    {0x2061, 0x2064, 0},         // invisible operators
+    {0x206a, 0x206f, 0},         // deprecated format characters
+    {0x2132, 0x2132, 0x214e},    // turned F
+    {0x2183, 0x2183, 0x2184},    // reversed C
+    {0x3164, 0x3164, 0},         // Hangul filler
+    {0xffa0, 0xffa0, 0},         // and its half width
+    {0x1d173, 0x1d17a, 0},       // musical format characters
+    {0x2f868, 0x2f868, 0x36fc},  // CJK compatibility ideographs (Corrigendum 4)
+    {0x2f874, 0x2f874, 0x5f53},  //
+    {0x2f91f, 0x2f91f, 0x243ab}, {0x2f95f, 0x2f95f, 0x7aee}, {0x2f9bf, 0x2f9bf, 0x45d7},
+};
+
+/// `name` (UTF-8) with these changes made.
+std::string with_newer_mappings(std::string_view name) {
+  std::string out;
+  out.reserve(name.size());
+  for (std::size_t i = 0; i < name.size();) {
+    std::size_t bad = 0;
+    const std::size_t length = std::max<std::size_t>(utf8_length(name.substr(i), &bad), 1);
+    const std::string_view whole = name.substr(i, length);
+    i += length;
+    UChar32 c = 0;
+    std::int32_t at = 0;
+    U8_NEXT_OR_FFFD(whole.data(), at, static_cast<std::int32_t>(length), c);
+    const auto code = static_cast<char32_t>(c);
+    const auto* const change = std::ranges::find_if(
+        idna_changes, [code](const idna_change& k) { return code >= k.first && code <= k.last; });
+    if (change == std::end(idna_changes)) {
+      out += whole;
+    } else if (change->to != 0) {
+      char text[U8_MAX_LENGTH];
+      std::int32_t size = 0;
+      U8_APPEND_UNSAFE(text, size, static_cast<UChar32>(change->to + (code - change->first)));
+      out.append(text, static_cast<std::size_t>(size));
+    }
+  }
+  return out;
+}
+
 /// UTS #46 by ICU, with the errors that the URL standard does not count left out: hyphens
 /// (CheckHyphens is false) and lengths (VerifyDnsLength is false).
-result_string idna_to_ascii(std::string_view name) {
+result_string idna_to_ascii(std::string_view written) {
   constexpr std::uint32_t ignored = UIDNA_ERROR_EMPTY_LABEL | UIDNA_ERROR_LABEL_TOO_LONG |
                                     UIDNA_ERROR_DOMAIN_NAME_TOO_LONG | UIDNA_ERROR_LEADING_HYPHEN |
                                     UIDNA_ERROR_TRAILING_HYPHEN | UIDNA_ERROR_HYPHEN_3_4;
   if (idna() == nullptr) return fail(url_errc::invalid_domain);
+  const std::string name = with_newer_mappings(written);
   std::string out;
   out.resize(name.size() * 4 + 64);
   for (;;) {

@@ -167,6 +167,14 @@ TEST(url_test, international_names_become_ascii) {
             "xn--bcher-kva");
 }
 
+TEST(url_test, p32_names_map_as_in_unicode_16_whatever_icu_knows) {
+  EXPECT_EQ(href("http://FA\u1e9e.de/"), "http://xn--fa-hia.de/");      // not "fass.de"
+  EXPECT_EQ(href("http://\u04c0.com/"), "http://xn--s5a.com/");         // a capital of old
+  EXPECT_EQ(href("http://\u10a0.com/"), href("http://\u2d00.com/"));    // and another
+  EXPECT_EQ(href("http://look\u206bout.net/"), "http://lookout.net/");  // left out
+  EXPECT_EQ(href("http://\U0002f868.com/"), "http://xn--snl.com/");
+}
+
 TEST(url_test, hosts_with_forbidden_characters_are_refused) {
   for (const char* bad :
        {"http://a b/", "http://a<b/", "http://a%23b/", "http://a%b/", "http://a^b/", "http://a|b/",

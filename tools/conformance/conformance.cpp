@@ -82,7 +82,10 @@ std::string check_url(const json& test) {
 
 /// The same for a case of toascii.json or IdnaTestV2.json: a host name.
 std::string check_host(const json& test) {
-  const auto got = url::parse("https://" + test.at("input").get<std::string>() + "/x");
+  const std::string input = test.at("input");
+  // Without a host "https:///x" is the host x: such a case says nothing about URLs.
+  if (input.empty()) return "";
+  const auto got = url::parse("https://" + input + "/x");
   const json& wanted = test.at("output");
   if (wanted.is_null()) return got ? "accepted as " + std::string{got->host()} : "";
   if (!got) return "refused: " + got.error().message() + ", not " + wanted.dump();
