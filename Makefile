@@ -43,11 +43,11 @@ test: ## build release and run every test
 	@$(call BUILD,release)
 	@$(call CTEST,release)
 
-bench: ## build and run the benchmarks
-	@tools/packages build test bench
+bench: ## build and run the benchmarks beside their peers (ARGS="http_client --rounds 5")
+	@tools/packages build test bench peers
 	@$(call CONFIGURE,release)
 	@$(call BUILD,release) --target bench
-	@tools/bench build/release/bin
+	@bench/run $(ARGS)
 
 examples: ## build the examples into build/release/bin
 	@tools/packages build test
