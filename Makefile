@@ -1,11 +1,12 @@
 # oneloop: every target installs the Debian packages it lacks, then calls CMake.
 # JOBS=n compiles n files at once, PREFIX=DIR is where `make install` puts things,
-# ARGS=... is handed to ctest.
+# ARGS=... is handed to ctest, FUZZ_SECONDS=n is how long each fuzzer runs.
 
 JOBS ?= $(shell nproc)
 TEST_JOBS ?= 2
 PREFIX ?= /usr/local
 ARGS ?=
+FUZZ_SECONDS ?= 60
 # Warnings are errors in CI, except under sanitizers, where g++ warns about its own instrumentation.
 STRICT = $(and $(filter true 1,$(CI)),$(filter release shared clang,$(1)))
 CONFIGURE = cmake --preset $(1) $(if $(filter shared,$(1)),,-DONELOOP_TESTS=ON) -DONELOOP_WERROR=$(if $(STRICT),ON,OFF) --log-level=WARNING >/dev/null
@@ -21,7 +22,7 @@ CROSSING_LABELS = -L '^($(subst $(empty) $(empty),|,$(CROSSING))|matrix_.*)$$'
 PLAIN_LAYOUT = $$(setarch -R true 2>/dev/null && echo setarch -R)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench examples asan tsan shared clang lint docs format install clean
+.PHONY: help demo build test bench examples asan tsan shared clang fuzz lint docs format install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -79,6 +80,12 @@ clang: ## build the tool with clang 16 and run what crosses threads
 	@$(call BUILD,clang) --target oneloop $(CROSSING_TARGETS)
 	@$(call CTEST,clang) $(CROSSING_LABELS)
 
+fuzz: ## every fuzzer for FUZZ_SECONDS (60), two at a time
+	@tools/packages build clang
+	@cmake --preset fuzz --log-level=WARNING >/dev/null
+	@$(call BUILD,fuzz) --target fuzzers
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run build/fuzz
+
 lint: ## layout, format, coroutine pitfalls, headers, clang-tidy, words
 	@tools/packages build test bench lint
 	@$(call CONFIGURE,release)
@@ -97,7 +104,7 @@ install: ## build and install under PREFIX (default /usr/local)
 	@cmake --preset release -DONELOOP_TESTS=OFF -DONELOOP_EXAMPLES=OFF -B build/install --log-level=WARNING >/dev/null
 	@$(call BUILD,install)
 	@cmake --install build/install --prefix "$(PREFIX)" >/dev/null
-	@echo "installed in $(PREFIX): bin/oneloop, include/oneloop, libraries, CMake and pkg-config files"
+	@echo "installed in $(PREFIX): bin/oneloop with its manual page and completions, include/oneloop, libraries, CMake and pkg-config files"
 
 clean: ## remove what was built
 	rm -rf build
