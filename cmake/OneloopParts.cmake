@@ -150,6 +150,23 @@ function(oneloop_examples)
   endforeach()
 endfunction()
 
+# fuzz/<name>.cpp: a program each, fuzz_<name>, for clang's libFuzzer.
+function(oneloop_fuzzers)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "The fuzzers need clang (the preset fuzz)")
+  endif()
+  add_custom_target(fuzzers)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/fuzz/*.cpp")
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    add_executable(fuzz_${name} ${source})
+    oneloop_own_code(fuzz_${name})
+    target_link_libraries(fuzz_${name} PRIVATE oneloop::http)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers fuzz_${name})
+  endforeach()
+endfunction()
+
 # bench/<name>/*.cpp: a program each folder, bench_<name>.
 function(oneloop_benchmarks)
   add_custom_target(bench)
@@ -191,6 +208,24 @@ function(oneloop_benchmarks)
   endforeach()
 endfunction()
 
+# Completions and the manual page: the tool prints them.
+function(_oneloop_install_pages)
+  foreach(page
+      "bash-completion/completions/oneloop:completions bash"
+      "zsh/site-functions/_oneloop:completions zsh"
+      "fish/vendor_completions.d/oneloop.fish:completions fish"
+      "man/man1/oneloop.1:man")
+    string(REGEX MATCH "^(.*)/([^/:]*):(.*)$" page "${page}")
+    set(folder "share/${CMAKE_MATCH_1}")
+    set(made "${PROJECT_BINARY_DIR}/${folder}/${CMAKE_MATCH_2}")
+    separate_arguments(print UNIX_COMMAND "${CMAKE_MATCH_3}")
+    file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/${folder}")
+    add_custom_command(TARGET oneloop POST_BUILD
+      COMMAND oneloop ${print} > "${made}" BYPRODUCTS "${made}" VERBATIM)
+    install(FILES "${made}" DESTINATION "${folder}")
+  endforeach()
+endfunction()
+
 # Libraries, headers, the CMake package, pkg-config files and the tool.
 function(oneloop_install)
   get_property(parts GLOBAL PROPERTY ONELOOP_PARTS)
@@ -215,6 +250,9 @@ function(oneloop_install)
   endforeach()
   if(TARGET oneloop)
     install(TARGETS oneloop RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    if(NOT ONELOOP_SANITIZE)
+      _oneloop_install_pages()
+    endif()
   endif()
 
   set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/oneloop)
@@ -247,6 +285,10 @@ function(oneloop_install)
   set(pc_dep_cares "R:libcares")
   set(pc_dep_openssl "R:openssl")
   set(pc_dep_icu "R:icu-uc")
+  set(pc_dep_zlib "R:zlib")
+  set(pc_dep_brotli "R:libbrotlidec")
+  set(pc_dep_zstd "R:libzstd")
+  set(pc_dep_psl "R:libpsl")
   set(pc_dep_boost_context "L:-lboost_context")
   set(pc_dep_llhttp_library "L:-lllhttp")
   foreach(part IN LISTS parts ITEMS all)

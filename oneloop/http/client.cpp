@@ -3,25 +3,36 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/http/client_core_internal.hpp"
 #include "oneloop/http/client_exchange_internal.hpp"
+#include "oneloop/http/client_redirect_internal.hpp"
 
 namespace oneloop::inline v0::http {
 namespace {
 
 /// Sends a request for what a text says; the error comes where the task is awaited.
 task<response> send_text(std::shared_ptr<detail::client_core> core, std::string method,
-                         std::string text) {
+                         std::string text, request_body body = {}, std::string type = {}) {
   auto target = url::parse(text);
   if (!target) {
     throw http_error{error_kind::bad_url, "url", target.error(),
-                     "bad URL \"" + text + "\": " + target.error().message()};
+                     "bad URL \"" + detail::without_userinfo(text) +
+                         "\": " + target.error().message()};
   }
-  auto sending =
-      detail::client_core::send(std::move(core), request{std::move(method), *std::move(target)});
-  auto r = co_await std::move(sending);
-  co_return std::move(r);
+  request r{std::move(method), *std::move(target)};
+  if (body) r.body(std::move(body), type);
+  auto sending = detail::client_core::send(std::move(core), std::move(r));
+  auto answer = co_await std::move(sending);
+  co_return std::move(answer);
 }
 
 }  // namespace
+
+// ---- request ----
+
+request& request::body(request_body b, std::string_view type) {
+  body_ = std::move(b);
+  if (!type.empty()) fields_.set("Content-Type", type);
+  return *this;
+}
 
 // ---- response ----
 
@@ -31,12 +42,18 @@ response& response::operator=(response&&) noexcept = default;
 response::~response() = default;
 
 int response::status() const noexcept { return exchange_->head.status; }
+int response::minor_version() const noexcept { return exchange_->head.minor_version; }
 std::string_view response::reason() const noexcept { return exchange_->head.reason; }
 const headers& response::fields() const noexcept { return exchange_->head.fields; }
 const url& response::final_url() const noexcept { return exchange_->target; }
 std::span<const redirect> response::redirects() const noexcept { return exchange_->redirects; }
 timing response::times() const noexcept { return exchange_->times(); }
 std::uint64_t response::bytes() const noexcept { return exchange_->bytes; }
+std::uint64_t response::wire_bytes() const noexcept { return exchange_->wire_bytes; }
+
+const std::optional<std::string>& response::certificate_problem() const noexcept {
+  return exchange_->certificate_problem;
+}
 
 void response::expect_success() const {
   if (status() / 100 == 2) return;
@@ -79,6 +96,15 @@ task<response> client::head(std::string_view text) {
   return send_text(core_, "HEAD", std::string{text});
 }
 task<response> client::head(url target) { return send(request{"HEAD", std::move(target)}); }
+task<response> client::post(std::string_view text, std::string body, std::string type) {
+  return send_text(core_, "POST", std::string{text}, request_body{std::move(body)},
+                   std::move(type));
+}
+task<response> client::post(url target, request_body body, std::string type) {
+  request r{"POST", std::move(target)};
+  r.body(std::move(body), type);
+  return send(std::move(r));
+}
 
 client_statistics client::statistics() const noexcept { return core_->connections().statistics(); }
 

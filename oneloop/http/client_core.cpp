@@ -4,6 +4,10 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/http/client_core_internal.hpp"
 #include "oneloop/http/client_redirect_internal.hpp"
+#include "oneloop/http/content_coding.hpp"
+#include "oneloop/http/cookies.hpp"
+#include "oneloop/http/date.hpp"
+#include "oneloop/http/tunnel_internal.hpp"
 #include "oneloop/scope/context.hpp"
 #include "oneloop/scope/timeout.hpp"
 #include "oneloop/task/region.hpp"
@@ -14,6 +18,8 @@ namespace {
 /// What is read of a redirect's body so that its connection can be used again.
 constexpr std::uint64_t redirect_body_limit = 64 * 1024;
 constexpr duration redirect_body_time = std::chrono::seconds{1};
+/// A body of up to so many bytes goes out with the head.
+constexpr std::size_t small_body = 16 * 1024;
 
 /// May be sent again when nobody knows whether the first one was seen (RFC 9110, 9.2.2).
 bool is_idempotent(std::string_view method) noexcept {
@@ -39,14 +45,20 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
+/// The client sets these: they follow from the body.
+void check_framing(std::string_view name) {
+  for (const char* ours : {"Content-Length", "Transfer-Encoding"}) {
+    if (equal_ignoring_case(name, ours)) {
+      throw misuse{std::string{"http client: "} + ours + " is not for users to set; see request::body"};
+    }
+  }
+}
+
 /// What would change where the request ends, or what the connection is.
 void check(const request& r) {
   if (r.method() == "CONNECT") throw misuse{"http client: CONNECT cannot be sent by send()"};
-  for (const char* name : {"Content-Length", "Transfer-Encoding"}) {
-    if (r.fields().contains(name)) {
-      throw misuse{std::string{"http client: a request without a body has no "} + name};
-    }
-  }
+  if (r.method() == "TRACE" && r.body()) throw misuse{"http client: TRACE has no body"};
+  for (const field f : r.fields()) check_framing(f.name);
   if (!r.target().is_http()) {
     throw http_error{
         error_kind::bad_url, "url", errc::protocol,
@@ -54,8 +66,25 @@ void check(const request& r) {
   }
 }
 
+/// A host that an option is bound to, as URLs write it: "example.org", "[::1]:8080".
+std::string bound_host(const std::string& text) {
+  if (text.empty()) return {};
+  auto at = url::parse("http://" + text + "/");
+  if (!at) at = url::parse("http://[" + text + "]/");
+  if (!at || at->has_credentials() || at->request_target() != "/") {
+    throw misuse{"http client: \"" + text + "\" is no host that something can be bound to"};
+  }
+  return at->host_header();
+}
+
+bool is_bound_to(const std::string& host, const url& target) {
+  return host == target.host() ||
+         host == std::string{target.host()} + ":" + std::to_string(*target.effective_port());
+}
+
 /// Reads and drops what is left of a response, if that is little and comes soon.
 task<> drain(exchange& x) {
+  x.leave_coded();
   auto rest = x.discard(redirect_body_limit);
   auto soon = move_on_after(redirect_body_time, std::move(rest));
   try {
@@ -66,12 +95,27 @@ task<> drain(exchange& x) {
 
 }  // namespace
 
+std::string basic(std::string_view user, std::string_view password) {
+  return "Basic " + base64(std::string{user}.append(":").append(password));
+}
+
 client_core::client_core(client_options options)
     : options_{std::move(options)},
-      pool_{std::make_shared<pool>(options_.per_host_, options_.idle_timeout_)} {
+      pool_{std::make_shared<pool>(pool_limits{.connections = options_.max_connections_,
+                                               .per_host = options_.per_host_,
+                                               .per_address = options_.per_address_,
+                                               .idle_timeout = options_.idle_timeout_,
+                                               .max_age = options_.max_age_})} {
   // Resolver and loop end together; the pool may outlive this.
   pool_->on_detach = [this] { resolver_.reset(); };
   if (loop::current() != nullptr) pool_->enter("http client");
+  headers valid;  // throws for what is none
+  for (auto& f : options_.fields_) {
+    check_framing(f.name);
+    valid.add(f.name, f.value);
+    f.host = bound_host(f.host);
+  }
+  for (auto& c : options_.credentials_) c.host = bound_host(c.host);
 }
 
 client_core::~client_core() { pool_->on_detach = nullptr; }
@@ -96,53 +140,104 @@ task<response> client_core::send(std::shared_ptr<client_core> self, request r) {
 task<client_core::opened> client_core::follow(request r, phase_clock& clock) {
   redirect_trail trail{options_.max_redirects_};
   duration queued{};
+  hop h{std::move(r)};
   while (true) {
-    auto opening = open(r, clock, queued);
+    cookie_jar* const jar = jar_of(h.ask);
+    const auto own_cookies = h.ask.fields().joined("Cookie");
+    h.cookies.clear();
+    if (jar != nullptr && own_cookies.empty()) {
+      h.cookies = jar->header_for(h.ask.target(), wall_now());
+    }
+    trail.ask(h.ask.method(), h.ask.target(), own_cookies + h.cookies);
+    auto opening = open(h, clock, queued);
     auto x = co_await std::move(opening);
+    if (jar != nullptr) jar->store(h.ask.target(), x->head.fields, wall_now());
+    if (x->head.status == 417 && x->asked_first() && h.ask.body().available()) {
+      h.ask.expect_continue(false);
+      trail.forget_last();
+      continue;
+    }
     std::optional<url> next;
-    if (r.follows()) next = redirect_target(x->head.status, x->head.fields, r.target());
+    if (h.ask.follows()) {
+      next = redirect_target(x->head.status, x->head.fields, h.ask.target());
+    }
     if (!next) {
       x->redirects = std::move(trail.steps());
       x->measured.queued = queued;
       co_return std::move(x);
     }
-    trail.follow(x->head.status, r.target(), *next, r.method());
-    request again{redirected_method(x->head.status, r.method()), *next};
-    again.fields() = r.fields();
-    if (!same_origin(r.target(), *next)) remove_credentials(again.fields());
+    trail.follow({x->head.status, h.ask.target(), *next, retry_after(x->head.fields, wall_now())});
+    h = redirected(h, x->head.status, *next);
     clock.enter_unlimited();
     auto draining = drain(*x);
     co_await std::move(draining);
-    x.reset();
-    r = std::move(again);
   }
 }
 
-task<client_core::opened> client_core::open(const request& r, phase_clock& clock,
-                                            duration& queued) {
+hop client_core::redirected(const hop& from, int status, const url& to) {
+  const request& was = from.ask;
+  hop h = from;
+  h.ask = request{redirected_method(status, was.method()), to};
+  headers& fields = h.ask.fields();
+  fields = was.fields();
+  const bool with_body = was.body() && h.ask.method() == was.method();
+  if (with_body) {
+    if (!was.body().available()) {
+      throw http_error{error_kind::redirect, "redirect", errc::protocol,
+                       "redirect from " + was.target().display() + " to " + to.display() +
+                           " asks for the body again, and it could be sent only once"};
+    }
+    h.ask.body(was.body()).expect_continue(was.expects_continue());
+  } else {
+    remove_content(fields);
+  }
+  h.ask.cookies(was.cookies()).follow(was.follows());
+  if (const auto decode = was.decodes()) h.ask.decode(*decode);
+  if (!same_origin(was.target(), to)) {
+    h.foreign = true;
+    h.exposed = h.exposed || (was.target().scheme() == "https" && to.scheme() == "http");
+    remove_private(fields, with_body);
+  } else if (!to.has_credentials() && was.target().has_credentials() &&
+             !fields.contains("Authorization")) {
+    fields.set("Authorization", basic(percent_decode(was.target().username()),
+                                      percent_decode(was.target().password())));
+  }
+  return h;
+}
+
+task<client_core::opened> client_core::open(const hop& h, phase_clock& clock, duration& queued) {
+  const request& r = h.ask;
   const origin_key key = key_of(r.target());
   clock.enter(phase::queue, key.name());
   auto taking = pool::take(pool_, key);
   lease place = co_await std::move(taking);
   queued += clock.leave_queue();
   timing times;
-  bool fresh = !place.reuse();
+  bool fresh = !place;
   while (true) {
     if (fresh) {
-      auto dialing = dial(r.target(), clock, times);
+      auto dialing = dial(r.target(), clock, times, queued);
       auto made = co_await std::move(dialing);
       place.adopt(std::move(made));
     }
-    auto x = std::make_unique<exchange>(std::move(place), r);
+    outgoing message = message_of(h, *place);
+    const bool proxy_reads_it = place->absolute_form;
+    auto x = std::make_unique<exchange>(std::move(place), r, decodes(r));
     x->owner = pool_;
     x->measured = times;
     try {
-      auto beginning = x->begin(head_of(r), clock);
+      auto beginning = x->begin(std::move(message), clock);
       co_await std::move(beginning);
+      if (proxy_reads_it && x->head.status == 407) {
+        fail_proxy(*options_.proxies_.for_url(r.target()),
+                   "407 " + std::string{reason_phrase(407)}, errc::protocol);
+      }
       co_return std::move(x);
     } catch (const http_error&) {
       // A kept connection that the server was closing at that very moment: once more, on a new one.
-      if (fresh || !x->died_unanswered() || !is_idempotent(r.method())) throw;
+      if (fresh || !x->died_unanswered() || !is_idempotent(r.method()) || !r.body().available()) {
+        throw;
+      }
     }
     place = x->take_lease();
     fresh = true;
@@ -155,34 +250,94 @@ origin_key client_core::key_of(const url& to) const {
   key.scheme = to.scheme();
   key.host = to.host();
   key.port = to.effective_port().value_or(0);
+  if (const auto through = options_.proxies_.for_url(to)) key.proxy = through->href();
   if (key.scheme == "https") {
-    key.tls_profile = (options_.insecure_ ? "insecure " : "verify ") + options_.ca_file_;
+    key.tls_profile = options_.insecure_ ? "insecure" : "verify";
+    for (const auto* file : {&options_.ca_file_, &options_.certificate_file_, &options_.key_file_}) {
+      key.tls_profile.append("\n").append(*file);
+    }
   }
+  if (options_.exclude_private_) key.addresses = "public ";
+  if (const auto* told = told_address(key.host, key.port)) key.addresses += told->to_string();
   return key;
 }
 
-std::string client_core::head_of(const request& r) const {
-  const url& to = r.target();
-  request_head head{r.method(), to.request_target()};
-  const headers& given = r.fields();
-  head.fields.add("Host", given.get("Host").value_or(to.host_header()));
-  if (!given.contains("User-Agent") && !options_.user_agent_.empty()) {
-    head.fields.add("User-Agent", options_.user_agent_);
+cookie_jar* client_core::jar_of(const request& r) const noexcept {
+  return r.cookies() ? r.cookies().get() : options_.cookies_.get();
+}
+
+bool client_core::decodes(const request& r) const noexcept {
+  return r.decodes().value_or(options_.decode_);
+}
+
+headers client_core::fields_of(const hop& h) const {
+  headers all = h.ask.fields();
+  for (const bool bound : {true, false}) {
+    headers more;
+    for (const auto& f : options_.fields_) {
+      if (f.host.empty() == bound || all.contains(f.name)) continue;
+      const bool goes = bound ? !h.exposed && is_bound_to(f.host, h.ask.target())
+                              : !h.foreign || may_cross_origins(f.name);
+      if (goes) more.add(f.name, f.value);
+    }
+    for (const field f : more) all.add(f.name, f.value);
   }
-  if (!given.contains("Accept")) head.fields.add("Accept", "*/*");
-  if (to.has_credentials() && !given.contains("Authorization")) {
-    const std::string user = percent_decode(to.username()) + ":" + percent_decode(to.password());
-    head.fields.add("Authorization", "Basic " + base64(user));
+  return all;
+}
+
+std::string client_core::authorization_of(const hop& h) const {
+  const url& to = h.ask.target();
+  if (to.has_credentials()) {
+    return basic(percent_decode(to.username()), percent_decode(to.password()));
   }
-  if (r.method() == "POST" || r.method() == "PUT" || r.method() == "PATCH") {
+  for (const auto& c : options_.credentials_) {
+    if (!h.exposed && is_bound_to(c.host, to)) return basic(c.user, c.password);
+  }
+  return {};
+}
+
+outgoing client_core::message_of(const hop& h, const connection& over) const {
+  const request& r = h.ask;
+  const headers given = fields_of(h);
+  request_head head{r.method(), r.target().request_target()};
+  if (over.absolute_form) head.target.insert(0, r.target().origin());
+  auto unless_given = [&](std::string_view name, std::string_view value) {
+    if (!value.empty() && !given.contains(name)) head.fields.add(name, value);
+  };
+  head.fields.add("Host", given.get("Host").value_or(r.target().host_header()));
+  unless_given("User-Agent", options_.user_agent_);
+  unless_given("Accept", "*/*");
+  if (given.contains("Range")) {
+    unless_given("Accept-Encoding", "identity");
+  } else if (decodes(r)) {
+    unless_given("Accept-Encoding", accept_encoding());
+  }
+  unless_given("Authorization", authorization_of(h));
+  unless_given("Cookie", h.cookies);
+  unless_given("Proxy-Authorization", over.proxy_authorization);
+  outgoing out;
+  if (const auto size = r.body().size()) {
+    head.fields.add("Content-Length", std::to_string(*size));
+  } else if (r.body()) {
+    head.fields.add("Transfer-Encoding", "chunked");
+  } else if (r.method() == "POST" || r.method() == "PUT" || r.method() == "PATCH") {
     head.fields.add("Content-Length", "0");
+  }
+  if (r.body() && r.expects_continue()) {
+    head.fields.add("Expect", "100-continue");
+    out.asks_first = true;
   }
   for (const field f : given) {
     if (!equal_ignoring_case(f.name, "Host")) head.fields.add(f.name, f.value);
   }
-  std::string text;
-  write_head(text, head);
-  return text;
+  write_head(out.head, head);
+  const std::string* const bytes = r.body().bytes();
+  if (bytes != nullptr && bytes->size() <= small_body && !out.asks_first) {
+    out.head += *bytes;
+  } else {
+    out.body = r.body();
+  }
+  return out;
 }
 
 task<> client_core::close(std::shared_ptr<client_core> self) {

@@ -4,7 +4,7 @@
 //   send      follows redirects, under the clock of the whole request
 //   open      one exchange: a place, a connection, the request out, the head of the response in;
 //             once more on a fresh connection if a kept one was dead
-//   dial      a fresh connection: name, TCP, TLS (client_dial.cpp)
+//   dial      a fresh connection: name, TCP, proxy, TLS (client_dial.cpp)
 #pragma once
 
 #include <memory>
@@ -22,6 +22,35 @@
 
 namespace oneloop::inline v0::http::detail {
 
+/// "Basic " and what it needs (RFC 7617).
+[[nodiscard]] std::string basic(std::string_view user, std::string_view password);
+
+/// What the steps of a dial tell of how it goes.
+struct dial_progress {
+  phase_clock& clock;
+  timing& times;
+  duration& queued;
+};
+struct dialled;
+/// TLS that has been agreed on.
+struct secured {
+  net::any_stream stream;
+  std::optional<std::string> certificate_problem;
+};
+/// A proxy that can be spoken to.
+struct at_proxy {
+  claim socket;
+  net::any_stream stream;
+};
+
+/// One request of those that a chain of redirects makes.
+struct hop {
+  request ask;
+  bool foreign = false;   // at another origin than the first one
+  bool exposed = false;   // over http, after https
+  std::string cookies{};  // what goes into the Cookie field
+};
+
 class client_core {
  public:
   explicit client_core(client_options options);
@@ -36,18 +65,45 @@ class client_core {
  private:
   using opened = std::unique_ptr<exchange>;
   task<opened> follow(request r, phase_clock& clock);
-  task<opened> open(const request& r, phase_clock& clock, duration& queued);
+  task<opened> open(const hop& h, phase_clock& clock, duration& queued);
+  /// The next request of the chain.
+  [[nodiscard]] static hop redirected(const hop& from, int status, const url& to);
+  [[nodiscard]] cookie_jar* jar_of(const request& r) const noexcept;
   /// Throws http_error; also fills in the times.
-  task<std::unique_ptr<connection>> dial(const url& to, phase_clock& clock, timing& times);
+  task<std::unique_ptr<connection>> dial(const url& to, phase_clock& clock, timing& times,
+                                         duration& queued);
+  task<std::unique_ptr<connection>> dial_directly(const url& to, dial_progress& progress);
+  task<std::unique_ptr<connection>> dial_through(url proxy, const url& to,
+                                                 dial_progress& progress);
+  /// Name and TCP: the phases dns and connect. Only a proxy may be anywhere.
+  task<dialled> reach(std::string host, std::uint16_t port, bool of_proxy,
+                      dial_progress& progress);
+  /// TCP, and TLS if that is what the proxy wants. Whatever fails is the proxy's failure.
+  task<at_proxy> reach_proxy(const url& proxy, dial_progress& progress);
+  /// From a way to the origin: TLS, if the URL wants it.
+  task<std::unique_ptr<connection>> finish(net::any_stream wire, const url& to,
+                                           dial_progress& progress);
+  /// At least one; with `guarded` only public ones. Nobody looks them up again before the connect.
+  task<std::vector<net::ip_address>> addresses_of(std::string host, std::uint16_t port,
+                                                  net::family kind, bool guarded);
+  task<std::vector<net::ip_address>> look_up(std::string host, net::family kind);
+  /// What client_options::resolve says of this host.
+  [[nodiscard]] const net::ip_address* told_address(std::string_view host,
+                                                    std::uint16_t port) const noexcept;
   [[nodiscard]] net::resolver& names();
-  [[nodiscard]] const net::tls_context& trust();
+  [[nodiscard]] const net::tls_context& trust(bool of_proxy);
   [[nodiscard]] origin_key key_of(const url& to) const;
-  [[nodiscard]] std::string head_of(const request& r) const;
+  /// The fields of the request, and those of the client that it hasn't.
+  [[nodiscard]] headers fields_of(const hop& h) const;
+  [[nodiscard]] std::string authorization_of(const hop& h) const;
+  [[nodiscard]] bool decodes(const request& r) const noexcept;
+  [[nodiscard]] outgoing message_of(const hop& h, const connection& over) const;
 
   client_options options_;
   std::shared_ptr<pool> pool_;
   std::optional<net::resolver> resolver_;  // if it has options of its own; of the pool's loop
   std::optional<net::tls_context> tls_;
+  std::optional<net::tls_context> proxy_tls_;  // without our own certificate
 };
 
 }  // namespace oneloop::inline v0::http::detail

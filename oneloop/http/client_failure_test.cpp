@@ -2,7 +2,6 @@
 // and leaves neither a descriptor nor a half-read connection behind.
 #include "oneloop/http/client_phases_internal.hpp"
 #include "oneloop/http/client_test.hpp"
-#include "oneloop/net/dns_server_test.hpp"
 
 namespace oneloop::inline v0::test {
 namespace {
@@ -55,22 +54,6 @@ TEST_P(http_failures_on, nobody_listens) {
   });
 }
 
-/// Runs `body(client_options)` beside a name server of the test's.
-template <class Body>
-task<> with_names(Body body) {
-  dns_server names;
-  client_options options;
-  options.resolver(net::resolver_options{}.servers({names.at()}).search({}).hosts_file(""));
-  auto both = [&](nursery& n) -> task<> {
-    n.start(&dns_server::serve, &names);
-    auto testing = body(options);
-    co_await std::move(testing);
-    n.cancel();
-  };
-  auto running = with_nursery(std::ref(both));
-  co_await std::move(running);
-}
-
 TEST_P(http_failures_on, names_without_an_address) {
   go([]() -> task<> {
     co_await with_names([](client_options o) -> task<> {
@@ -119,27 +102,6 @@ TEST_P(http_failures_on, timeout_of_the_name) {
     });
   });
 }
-
-/// A port that lets nobody in: its queue is full.
-class full_listener {
- public:
-  full_listener() {
-    for (int i = 0; i < 4; ++i) {
-      auto d = descriptor::adopt(net::tcp_stream::open(AF_INET, true));
-      const net::raw_address to{listener_.local_endpoint()};
-      (void)::connect(d.fd(), to.data(), to.size());
-      waiting_.push_back(std::move(d));
-    }
-  }
-  [[nodiscard]] std::string url() const {
-    return "http://" + listener_.local_endpoint().to_string() + "/";
-  }
-
- private:
-  net::tcp_listener listener_{net::endpoint{net::ip_address::loopback_v4(), 0},
-                              net::listen_options{}.backlog(0)};
-  std::vector<descriptor> waiting_;
-};
 
 TEST_P(http_failures_on, timeout_of_the_connection) {
   go([]() -> task<> {

@@ -12,6 +12,7 @@ std::string_view activity(phase p) noexcept {
     case phase::queue: return "waiting for a place among the connections to ";
     case phase::dns: return "resolving ";
     case phase::connect: return "connecting to ";
+    case phase::proxy: return "waiting for the proxy ";
     case phase::tls: return "in the TLS handshake with ";
     case phase::write: return "sending the request to ";
     case phase::first_byte: return "waiting for the first byte from ";
@@ -27,6 +28,7 @@ std::string_view name_of(phase p) noexcept {
     case phase::queue: return "queue";
     case phase::dns: return "dns";
     case phase::connect: return "connect";
+    case phase::proxy: return "proxy";
     case phase::tls: return "tls";
     case phase::write: return "write";
     case phase::first_byte: return "first_byte";
@@ -52,6 +54,7 @@ duration phase_clock::limit() const noexcept {
     case phase::queue: return duration::max();
     case phase::dns: return limits_.dns;
     case phase::connect: return limits_.connect;
+    case phase::proxy: return limits_.proxy;
     case phase::tls: return limits_.tls;
     case phase::write: return limits_.write;
     case phase::first_byte: return limits_.first_byte;

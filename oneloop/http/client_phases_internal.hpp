@@ -15,7 +15,7 @@
 
 namespace oneloop::inline v0::http::detail {
 
-enum class phase : std::uint8_t { queue, dns, connect, tls, write, first_byte, stall };
+enum class phase : std::uint8_t { queue, dns, connect, proxy, tls, write, first_byte, stall };
 
 /// A literal; see http_error.
 [[nodiscard]] std::string_view name_of(phase p) noexcept;

@@ -25,21 +25,34 @@ namespace oneloop::inline v0::http::detail {
 /// Two URLs lead to the same scheme, host and port.
 [[nodiscard]] bool same_origin(const url& a, const url& b);
 
-/// Removes what another origin must not be told.
-void remove_credentials(headers& fields) noexcept;
+/// May another origin be told this field? True for the few that say nothing secret: see request.
+[[nodiscard]] bool may_cross_origins(std::string_view name) noexcept;
+
+/// Removes what another origin must not be told; `with_body`: the body goes along.
+void remove_private(headers& fields, bool with_body);
+
+/// Removes the fields that are about a body.
+void remove_content(headers& fields);
+
+/// A text that may be a URL, without user name and password: for messages.
+[[nodiscard]] std::string without_userinfo(std::string_view text);
 
 /// Where we have been: to notice circles.
 class redirect_trail {
  public:
   explicit redirect_trail(int most) noexcept : most_{most} {}
-  /// Throws http_error (redirect) if this is one too many, or one that was asked for before.
-  void follow(int status, const url& from, const url& to, std::string_view method);
+  /// This will be asked for, with these cookies. Throws http_error (redirect) if it was before.
+  void ask(std::string_view method, const url& target, std::string_view cookies);
+  /// The last request has to be made again.
+  void forget_last() noexcept { asked_.pop_back(); }
+  /// Throws http_error (redirect) if this is one too many.
+  void follow(redirect step);
   [[nodiscard]] std::vector<redirect>& steps() noexcept { return steps_; }
 
  private:
   int most_;
   std::vector<redirect> steps_;
-  std::vector<std::string> asked_;  // "GET http://a/" without fragment
+  std::vector<std::string> asked_;  // "GET http://a/ a=1": without fragment, with cookies
 };
 
 }  // namespace oneloop::inline v0::http::detail

@@ -7,6 +7,7 @@
 
 #include "oneloop/fiber/fiber.hpp"
 #include "oneloop/http/client_test.hpp"
+#include "oneloop/http/content_coding.hpp"
 
 namespace oneloop::inline v0::test {
 namespace {
@@ -53,7 +54,9 @@ TEST_P(http_client_on, a_response_has_status_fields_and_body) {
     EXPECT_EQ(t.tls, 0ns);
     EXPECT_THROW(r.expect_success(), http::http_error);
     EXPECT_EQ(s.requests[0], "GET /a?b HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(s.port()) +
-                                 "\r\nUser-Agent: oneloop/0.1\r\nAccept: */*\r\n");
+                                 "\r\nUser-Agent: oneloop/0.1\r\nAccept: */*\r\n"
+                                 "Accept-Encoding: " +
+                                 std::string{http::accept_encoding()} + "\r\n");
   });
 }
 
@@ -66,11 +69,11 @@ TEST_P(http_client_on, fields_of_the_request_replace_those_of_the_client) {
     (void)co_await c.send(r);
     EXPECT_EQ(s.requests[0].find("User-Agent: mine/1\r\n") != std::string::npos, true);
     EXPECT_EQ(s.requests[0].find("*/*"), std::string::npos);
-    EXPECT_TRUE(s.requests[0].ends_with("Accept: text/html\r\nX-Mine: yes\r\n"));
+    EXPECT_TRUE(s.requests[0].ends_with("\r\nAccept: text/html\r\nX-Mine: yes\r\n"));
   });
 }
 
-TEST_P(http_client_on, user_and_password_of_the_url_become_basic_authorization) {
+TEST_P(http_client_on, p12_user_and_password_of_the_url_become_basic_authorization) {
   with_server(numbered, [](server& s) -> task<> {
     client c;
     const std::string address =
@@ -151,7 +154,7 @@ TEST_P(http_client_on, a_body_may_last_until_the_server_closes) {
   });
 }
 
-TEST_P(http_client_on, head_204_and_304_have_no_body_whatever_they_say) {
+TEST_P(http_client_on, p01_head_204_and_304_have_no_body_whatever_they_say) {
   auto script = [](peer& p) -> task<> {
     for (const char* status : {"200 OK", "204 No Content", "304 Not Modified"}) {
       (void)co_await p.request();
@@ -176,7 +179,7 @@ TEST_P(http_client_on, head_204_and_304_have_no_body_whatever_they_say) {
   });
 }
 
-TEST_P(http_client_on, interim_responses_are_skipped) {
+TEST_P(http_client_on, p06_interim_responses_are_skipped) {
   auto script = [](peer& p) -> task<> {
     (void)co_await p.request();
     co_await p.say("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
@@ -289,7 +292,7 @@ TEST_P(http_client_on, a_server_or_a_request_that_says_close_ends_the_connection
   });
 }
 
-TEST_P(http_client_on, both_length_and_coding_are_read_once_and_never_reused) {
+TEST_P(http_client_on, p02_both_length_and_coding_are_read_once_and_never_reused) {
   auto script = [](peer& p) -> task<> {
     (void)co_await p.request();
     co_await p.say(
@@ -377,7 +380,7 @@ task<> closes_on_the_second(http_peer& p) {
   if (p.number % 2 == 0) p.reset();
 }
 
-TEST_P(http_client_on, a_kept_connection_that_dies_unanswered_is_replaced_once) {
+TEST_P(http_client_on, p21_a_kept_connection_that_dies_unanswered_is_replaced_once) {
   with_server(closes_on_the_second, [](server& s) -> task<> {
     client c;
     for (int i = 0; i < 5; ++i) {
@@ -392,7 +395,7 @@ TEST_P(http_client_on, a_kept_connection_that_dies_unanswered_is_replaced_once) 
   });
 }
 
-TEST_P(http_client_on, what_must_not_happen_twice_is_not_sent_again) {
+TEST_P(http_client_on, p21_what_must_not_happen_twice_is_not_sent_again) {
   with_server(closes_on_the_second, [](server& s) -> task<> {
     client c;
     (void)co_await fetch(c, s.at());
@@ -404,7 +407,7 @@ TEST_P(http_client_on, what_must_not_happen_twice_is_not_sent_again) {
   });
 }
 
-TEST_P(http_client_on, a_fresh_connection_that_dies_is_an_error_at_once) {
+TEST_P(http_client_on, p21_a_fresh_connection_that_dies_is_an_error_at_once) {
   auto script = [](peer& p) -> task<> { (void)co_await p.request(); };
   with_server(script, [](server& s) -> task<> {
     client c;
@@ -416,7 +419,7 @@ TEST_P(http_client_on, a_fresh_connection_that_dies_is_an_error_at_once) {
   });
 }
 
-TEST_P(http_client_on, a_kept_connection_that_dies_after_a_byte_is_an_error) {
+TEST_P(http_client_on, p21_a_kept_connection_that_dies_after_a_byte_is_an_error) {
   auto script = [](peer& p) -> task<> {
     (void)co_await p.request();
     co_await p.answer("x");
@@ -642,7 +645,7 @@ TEST_P(http_client_on, rules_of_the_api_are_named) {
     http::request r{"GET", target};
     r.fields().add("content-length", "5");
     const auto length = co_await failure_of(c.send(r));
-    EXPECT_EQ(length.text, "http client: a request without a body has no Content-Length");
+    EXPECT_EQ(length.text, "http client: Content-Length is not for users to set; see request::body");
     const auto odd = co_await failure_of(c.send(http::request{"G T", target}));
     EXPECT_EQ(odd.kind, "other");
     EXPECT_EQ(s.requests.size(), 0u);

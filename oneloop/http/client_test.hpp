@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "oneloop/http/client.hpp"
+#include "oneloop/http/codec.hpp"
+#include "oneloop/net/dns_server_test.hpp"
 #include "oneloop/net/net_test.hpp"
 #include "oneloop/net/stream.hpp"
 #include "oneloop/net/tcp.hpp"
@@ -42,6 +44,38 @@ class http_peer {
     requests_.push_back(input_.substr(0, end + 2));
     input_.erase(0, end + 4);
     co_return true;
+  }
+  /// Reads the body of the last request; what had come of it when the stream ended, if that was
+  /// before its end.
+  task<std::string> body() {
+    http::request_parser parser;
+    const std::string head = requests_.back() + "\r\n";
+    std::span<const std::byte> in = net::bytes_of(head);
+    std::string all;
+    while (true) {
+      const http::parse_step s = parser.feed(in);
+      all += text_of(s.body);
+      in = in.subspan(s.consumed);
+      if (s.event == http::parse_event::head) {
+        in = net::bytes_of(input_);
+      } else if (s.event == http::parse_event::complete) {
+        input_ = text_of(in);
+        break;
+      } else if (!s) {
+        auto reading = read_text(stream);
+        input_ = co_await std::move(reading);
+        if (input_.empty()) break;
+        in = net::bytes_of(input_);
+      }
+    }
+    co_return all;
+  }
+  /// Something has come behind the last request's head.
+  [[nodiscard]] bool has_input() const { return !input_.empty(); }
+  [[nodiscard]] const std::string& last_head() const { return requests_.back(); }
+  [[nodiscard]] std::string last_method() const {
+    const std::string& r = requests_.back();
+    return r.substr(0, r.find(' '));
   }
   /// What the last request asked for.
   [[nodiscard]] std::string last_path() const {
@@ -174,6 +208,43 @@ task<> eventually(Condition condition) {
   for (int i = 0; i < 1000 && !condition(); ++i) co_await sleep_for(5ms);
   EXPECT_TRUE(condition());
 }
+
+/// Runs `body(http::client_options)` beside a name server of the test's.
+template <class Body>
+task<> with_names(Body body) {
+  dns_server names;
+  http::client_options options;
+  options.resolver(net::resolver_options{}.servers({names.at()}).search({}).hosts_file(""));
+  auto both = [&](nursery& n) -> task<> {
+    n.start(&dns_server::serve, &names);
+    auto testing = body(options);
+    co_await std::move(testing);
+    n.cancel();
+  };
+  auto running = with_nursery(std::ref(both));
+  co_await std::move(running);
+}
+
+/// A port that lets nobody in: its queue is full.
+class full_listener {
+ public:
+  full_listener() {
+    for (int i = 0; i < 4; ++i) {
+      auto d = descriptor::adopt(net::tcp_stream::open(AF_INET, true));
+      const net::raw_address to{listener_.local_endpoint()};
+      (void)::connect(d.fd(), to.data(), to.size());
+      waiting_.push_back(std::move(d));
+    }
+  }
+  [[nodiscard]] std::string url() const {
+    return "http://" + listener_.local_endpoint().to_string() + "/";
+  }
+
+ private:
+  net::tcp_listener listener_{net::endpoint{net::ip_address::loopback_v4(), 0},
+                              net::listen_options{}.backlog(0)};
+  std::vector<descriptor> waiting_;
+};
 
 class http_on_backends : public on_backends {
  protected:

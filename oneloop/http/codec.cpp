@@ -104,6 +104,7 @@ class reader {
   std::optional<std::uint64_t> content_length;
   std::uint64_t body_size = 0;
   bool keep_alive = false;
+  int refusal = 400;  // what a server answers to the request that failed
 
  private:
   enum class stage : std::uint8_t {
@@ -119,10 +120,12 @@ class reader {
   [[nodiscard]] const char* what() const noexcept {
     return request_ ? "http request" : "http response";
   }
-  [[noreturn]] void protocol(std::string_view cause) const {
+  [[noreturn]] void protocol(std::string_view cause, int status = 400) {
+    refusal = status;
     throw error{errc::protocol, std::string{what()} + ": " + std::string{cause}};
   }
-  [[noreturn]] void limit(std::string_view cause) const {
+  [[noreturn]] void limit(std::string_view cause, int status = 431) {
+    refusal = status;
     throw error{errc::limit_exceeded, std::string{what()} + ": " + std::string{cause}};
   }
   [[noreturn]] void throw_again() const { throw error{*failure_}; }
@@ -172,12 +175,14 @@ class reader {
 
   parse_step end_message(std::size_t consumed) {
     stage_ = tunnel_ ? stage::tunnel : stage::done;
+    if (request_) started_ = false;  // of the next one nothing has come
     return {consumed, tunnel_ ? parse_event::upgrade : parse_event::complete, {}};
   }
 
   // ---- the head ----
 
   parse_step collect_head(std::string_view in) {
+    if (!in.empty() && raw_.empty()) response = {};  // an interim one may be there
     std::size_t used = 0;
     while (used < in.size()) {
       const void* newline = std::memchr(in.data() + used, '\n', in.size() - used);
@@ -187,7 +192,8 @@ class reader {
               : static_cast<std::size_t>(static_cast<const char*>(newline) - in.data()) + 1;
       started_ = true;
       if (raw_.size() + blank_bytes_ + (end - used) > limits_.max_head) {
-        limit("the head is larger than " + std::to_string(limits_.max_head) + " bytes");
+        limit("the head is larger than " + std::to_string(limits_.max_head) + " bytes",
+              line_begin_ == 0 ? 414 : 431);
       }
       raw_.append(in, used, end - used);
       used = end;
@@ -200,10 +206,9 @@ class reader {
           if (interim_bytes_ > codec_limits::hard_max_head) {
             limit("too many interim responses");
           }
-          response = {};
           begin_head();
           interim_ = true;
-          continue;
+          return {used, parse_event::interim, {}};
         }
         interim_ = false;
         std::string{}.swap(raw_);  // an idle connection keeps no buffer
@@ -288,7 +293,6 @@ class reader {
     read_start_line(start);
     read_framing(fields);
     if (request_) check_host();
-    if (framing == body_framing::length && *content_length > limits_.max_body) too_large();
     stage_ = framing == body_framing::none ? stage::ending : stage::body;
   }
 
@@ -351,6 +355,9 @@ class reader {
     if (has_codings && request_) {
       if (length) protocol("both Content-Length and Transfer-Encoding");
       if (!chunked) protocol("Transfer-Encoding does not end in \"chunked\": " + quoted(codings));
+      if (codings.size() != std::string_view{"chunked"}.size()) {
+        protocol("transfer codings that are not known here: " + quoted(codings), 501);
+      }
     }
     // Somebody in between may have read the message differently.
     content_length = has_codings ? std::nullopt : length;
@@ -381,13 +388,19 @@ class reader {
     text += "\r\n\r\n";
     llhttp_reset(&parser_);
     const llhttp_errno_t result = llhttp_execute(&parser_, text.data(), text.size());
-    if (result != HPE_PAUSED) protocol(reason(result) + ": " + quoted(start));
+    if (result != HPE_PAUSED) {
+      protocol(reason(result) + ": " + quoted(start), result == HPE_INVALID_VERSION ? 505 : 400);
+    }
     const int major = parser_.http_major, minor = parser_.http_minor;
     if (major != 1 || minor > 1) {
       protocol("HTTP version " + std::to_string(major) + "." + std::to_string(minor) +
-               " is not spoken here: " + quoted(start));
+                   " is not spoken here: " + quoted(start),
+               505);
     }
     if (request_) {
+      // llhttp takes these two for parts of the target.
+      const bool odd = request.target.find_first_of("\t\f") != request.target.npos;
+      if (odd) protocol("a control character in the request target: " + quoted(start));
       request.method = llhttp_method_name(static_cast<llhttp_method_t>(parser_.method));
       request.minor_version = minor;
     } else {
@@ -400,7 +413,7 @@ class reader {
   }
 
   /// Three digits, and nothing that sticks to them: llhttp takes two.
-  void check_status_line(std::string_view start) const {
+  void check_status_line(std::string_view start) {
     const std::size_t space = start.find(' ');
     const std::string_view rest = space == start.npos ? "" : start.substr(space + 1);
     const bool ok = rest.size() >= 3 && (rest.size() == 3 || rest[3] == ' ') && rest[0] != '0' &&
@@ -425,6 +438,7 @@ class reader {
   parse_step read_body(std::string_view in) {
     if (framing == body_framing::chunked) return read_chunked(in);
     if (framing == body_framing::until_close) return piece(in, in.size(), 0);
+    if (*content_length > limits_.max_body) too_large();
     return piece(in, *content_length - body_size, 0);
   }
 
@@ -511,8 +525,8 @@ class reader {
     chunk_stage_ = chunk_left_ == 0 ? chunk_stage::trailers : chunk_stage::data;
   }
 
-  [[noreturn]] void too_large() const {
-    limit("the body is larger than " + std::to_string(limits_.max_body) + " bytes");
+  [[noreturn]] void too_large() {
+    limit("the body is larger than " + std::to_string(limits_.max_body) + " bytes", 413);
   }
 
   parse_event end_of_input() {
@@ -647,6 +661,7 @@ std::optional<std::uint64_t> request_parser::content_length() const noexcept {
 }
 std::uint64_t request_parser::body_size() const noexcept { return impl_->body_size; }
 bool request_parser::keep_alive() const noexcept { return impl_->keep_alive; }
+int request_parser::refusal() const noexcept { return impl_->refusal; }
 
 void write_head(std::string& out, const request_head& head) {
   check_line(head.method, "the method", false);

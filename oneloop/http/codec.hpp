@@ -35,13 +35,15 @@ struct codec_limits {
   std::size_t max_head = 64 * 1024;
   /// Fields in a head, or in trailers.
   std::size_t max_fields = 256;
-  /// Bytes of a body.
+  /// Bytes of a body. One that says beforehand that it is larger is refused at the step after its
+  /// head, so that the head is known.
   std::uint64_t max_body = std::numeric_limits<std::uint64_t>::max();
 };
 
 /// What a step of a parser found.
 enum class parse_event : std::uint8_t {
   need_input,  // all input was consumed
+  interim,     // head() is that of an interim response (1xx), until the next step
   head,        // head() is complete
   body,        // a piece of the body
   complete,    // the message has ended; keep_alive() is known
@@ -62,7 +64,8 @@ enum class body_framing : std::uint8_t { none, length, chunked, until_close };
 
 /// Reads the responses of one connection, one after the other.
 ///
-/// Interim responses (1xx) are skipped. Bare LF and folded header lines are accepted; bare CR, NUL,
+/// Interim responses (1xx but for a 101 that was asked for) are events of their own, any number of
+/// them, together no larger than codec_limits::hard_max_head. Bare LF and folded header lines are accepted; bare CR, NUL,
 /// HTTP/0.9, lines without a colon, space before a colon, and anything odd in Content-Length are
 /// not. Errors: oneloop::error with errc::protocol or limit_exceeded; afterwards every call throws
 /// the same again. Memory: what the head needs, while it arrives; the body is never copied.
@@ -88,7 +91,8 @@ class ONELOOP_API response_parser {
 
   /// Has any byte of the expected response come? If not, a reused connection was stale.
   [[nodiscard]] bool started() const noexcept;
-  /// Valid from the event `head` to the next expect(); it may be moved out.
+  /// Valid from the event `head` to the next expect() (after `interim`: to the next step); it may be
+  /// moved out.
   [[nodiscard]] response_head& head() noexcept;
   /// The fields after a chunked body; valid once it is complete.
   [[nodiscard]] headers& trailers() noexcept;
@@ -125,7 +129,7 @@ class ONELOOP_API request_parser {
   /// The peer has closed: `need_input` between requests. Errors: as response_parser::finish.
   parse_event finish();
 
-  /// Has any byte of the current request come?
+  /// Has any byte of the current request come? False again from `complete` on.
   [[nodiscard]] bool started() const noexcept;
   [[nodiscard]] request_head& head() noexcept;
   [[nodiscard]] headers& trailers() noexcept;
@@ -133,6 +137,8 @@ class ONELOOP_API request_parser {
   [[nodiscard]] std::optional<std::uint64_t> content_length() const noexcept;
   [[nodiscard]] std::uint64_t body_size() const noexcept;
   [[nodiscard]] bool keep_alive() const noexcept;
+  /// After an error: the status that tells the peer (400, 413, 414, 431, 501, 505).
+  [[nodiscard]] int refusal() const noexcept;
 
  private:
   struct impl;

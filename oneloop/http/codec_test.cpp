@@ -47,6 +47,9 @@ account read_response(std::string_view input, std::string_view method = "GET", b
         used += s.consumed;
         if (!s) break;
         switch (s.event) {
+          case parse_event::interim:
+            a.log += "interim " + std::to_string(p.head().status) + "|";
+            break;
           case parse_event::head:
             a.log += "head " + std::to_string(p.head().status) + " " + p.head().reason + "|";
             break;
@@ -309,11 +312,13 @@ TEST(response_test, http05_early_end_is_never_a_complete_message) {
   refused("", "before the first byte", errc::end_of_stream);
 }
 
-TEST(response_test, http06_interim_responses_are_skipped) {
+TEST(response_test, http06_any_number_of_interim_responses_comes_before_the_final_one) {
   const account a = response(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: "
-      "4\r\n\r\nHTTP/1.1 100\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na");
-  EXPECT_EQ(a.log, "head 200 OK|complete|") << a.error;
+      "4\r\n\r\nHTTP/1.1 100\r\n\r\nHTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
+      "1\r\n\r\na");
+  EXPECT_EQ(a.log, "interim 100|interim 103|interim 100|interim 199|head 200 OK|complete|")
+      << a.error;
   EXPECT_EQ(a.body, "a");
   EXPECT_TRUE(a.keep_alive);
 }
@@ -322,8 +327,24 @@ TEST(response_test, http06_fields_of_an_interim_response_do_not_count) {
   const account a = response(
       "HTTP/1.1 103 Early Hints\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
-  EXPECT_EQ(a.log, "head 200 OK|complete|") << a.error;
+  EXPECT_EQ(a.log, "interim 103|head 200 OK|complete|") << a.error;
   EXPECT_TRUE(a.keep_alive);
+}
+
+TEST(response_test, http06_the_head_of_an_interim_response_can_be_read) {
+  response_parser p;
+  p.expect("GET");
+  std::string_view in =
+      "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 None\r\nX: y\r\n\r\n";
+  const parse_step hints = p.feed(bytes(in));
+  ASSERT_EQ(hints.event, parse_event::interim);
+  EXPECT_EQ(p.head().status, 103);
+  EXPECT_EQ(p.head().fields.get("Link"), "</a>");
+  in.remove_prefix(hints.consumed);
+  EXPECT_EQ(p.feed(bytes(in)).event, parse_event::head);
+  EXPECT_EQ(p.head().status, 204);
+  EXPECT_FALSE(p.head().fields.contains("Link"));
+  EXPECT_EQ(p.head().fields.get("X"), "y");
 }
 
 TEST(response_test, http06_end_after_an_interim_response_is_an_error) {
@@ -541,6 +562,35 @@ void request_refused(std::string_view input, std::string_view why) {
   EXPECT_TRUE(a.error.starts_with("http request: ")) << a.error;
 }
 
+TEST(request_test, started_is_about_the_current_request) {
+  request_parser p;
+  std::string_view in = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na";
+  EXPECT_FALSE(p.started());
+  while (true) {
+    const parse_step s = p.feed(bytes(in));
+    in.remove_prefix(s.consumed);
+    if (s.event == parse_event::complete) break;
+    ASSERT_TRUE(s);
+    EXPECT_TRUE(p.started());
+  }
+  EXPECT_FALSE(p.started());
+  EXPECT_FALSE(p.feed(bytes("G")));
+  EXPECT_TRUE(p.started());
+}
+
+TEST(request_test, a_body_that_is_too_large_is_refused_after_its_head) {
+  request_parser p{codec_limits{.max_body = 10}};
+  const std::string_view in = "PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n";
+  EXPECT_EQ(p.feed(bytes(in)).event, parse_event::head);
+  EXPECT_EQ(p.head().target, "/x");
+  try {
+    (void)p.feed({});
+    FAIL() << "a body over the limit was taken";
+  } catch (const oneloop::error& e) {
+    EXPECT_EQ(e.code(), errc::limit_exceeded);
+  }
+}
+
 TEST(request_test, pipelined_in_order) {
   const request_account a = requests(
       "GET /a?b HTTP/1.1\r\nHost: h\r\n\r\nPOST /c HTTP/1.1\r\nHost: h\r\nContent-Length: "
@@ -602,6 +652,8 @@ TEST(request_test, what_is_not_http_is_refused_at_once) {
   request_refused("GET / HTTP/2.0\r\nHost: h\r\n\r\n", "");
   request_refused("NOSUCH / HTTP/1.1\r\nHost: h\r\n\r\n", "method");
   request_refused("GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", "");
+  request_refused("GET /a\tb HTTP/1.1\r\nHost: h\r\n\r\n", "a control character in the request target");
+  request_refused("GET /a\fb HTTP/1.1\r\nHost: h\r\n\r\n", "a control character in the request target");
   request_refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "");
 }
 

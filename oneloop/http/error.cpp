@@ -15,6 +15,8 @@ std::string_view to_string(error_kind kind) noexcept {
     case error_kind::redirect: return "redirect";
     case error_kind::too_large: return "too_large";
     case error_kind::status: return "status";
+    case error_kind::proxy: return "proxy";
+    case error_kind::forbidden: return "forbidden";
     case error_kind::cancelled: return "cancelled";
   }
   return "unknown";

@@ -33,6 +33,8 @@ enum class error_kind : std::uint8_t {
   redirect,     // a redirect that leads nowhere, in a circle, or one too many
   too_large,    // more than a limit allows
   status,       // the server said no (response::expect_success)
+  proxy,        // the proxy would not, or is none
+  forbidden,    // the address is one that must not be asked (client_options::exclude_private)
   cancelled,    // for reports of work that was given up; never thrown
 };
 
@@ -42,7 +44,7 @@ enum class error_kind : std::uint8_t {
 /// An exchange failed. The code is that of the cause, where there is one.
 class ONELOOP_API http_error : public error {
  public:
-  /// `phase` must be a literal: "url", "dns", "connect", "tls", "write", "first_byte", "head",
+  /// `phase` must be a literal: "url", "dns", "connect", "proxy", "tls", "write", "first_byte", "head",
   /// "body", "stall", "total", "redirect" or "status".
   http_error(error_kind kind, std::string_view phase, std::error_code code,
              std::string_view message);

@@ -1,5 +1,10 @@
+#include <sys/socket.h>
+
+#include <cerrno>
+
 #include "oneloop/base/error.hpp"
 #include "oneloop/http/pool_internal.hpp"
+#include "oneloop/net/tcp.hpp"
 
 namespace oneloop::inline v0::http::detail {
 namespace {
@@ -15,6 +20,96 @@ class pools_of_loop final : public loop_extension {
 };
 
 }  // namespace
+
+// ---- limits ----
+
+claim::~claim() {
+  if (limit_ == nullptr) return;
+  --limit_->taken;
+  limit_->news.set();
+  pool_->forget_if_unused(*limit_);
+}
+
+void pool::forget_if_unused(limit& l) noexcept {
+  if (l.address != nullptr && l.taken == 0 && l.waiting == 0) addresses_.erase(*l.address);
+}
+
+template <class Attempt>
+task<> pool::stand_in_line(limit& l, Attempt& attempt) {
+  if (l.waiting == 0 && attempt()) co_return;
+  struct counted {
+    pool& p;
+    limit& l;
+    counted(pool& p_, limit& l_) noexcept : p{p_}, l{l_} {
+      ++l.waiting;
+      ++p.counts_.waiting;
+    }
+    ~counted() {
+      --l.waiting;
+      --p.counts_.waiting;
+      p.forget_if_unused(l);
+    }
+  } waiting{*this, l};
+  auto first = co_await l.first.lock();
+  while (true) {
+    if (closed_) throw closed_error{"http client"};
+    l.news.reset();
+    if (attempt()) break;
+    co_await l.news.wait();
+  }
+}
+
+task<claim> pool::at_address(net::ip_address a) {
+  claim got;
+  if (limits_.per_address == std::numeric_limits<std::size_t>::max()) co_return got;
+  auto& [address, here] = *addresses_.try_emplace(a, limits_.per_address).first;
+  here.address = &address;
+  auto attempt = [&] {
+    if (here.taken >= here.most) {
+      for (auto* c = idle_.front(); c != nullptr; c = idle_.next(*c)) {
+        if (!c->at_address.is_of(here)) continue;
+        origin_entry& o = *c->origin;
+        (void)unlink(*c);
+        forget_if_unused(o);
+        break;
+      }
+    }
+    if (here.taken >= here.most) return false;
+    got = claim{*this, here};
+    return true;
+  };
+  auto waiting = stand_in_line(here, attempt);
+  co_await std::move(waiting);
+  co_return got;
+}
+
+task<pool::socket> pool::open_socket(net::endpoint to) {
+  socket made;
+  auto attempt = [&] {
+    while (true) {
+      const int fd = net::tcp_stream::open(net::raw_address{to}.family(), true);
+      if (fd >= 0) {
+        made.handle = descriptor::adopt(fd);
+        made.place = claim{*this, sockets_};
+        return true;
+      }
+      const bool exhausted = fd == -EMFILE || fd == -ENFILE;
+      if (exhausted && take_any_idle() != nullptr) continue;
+      if (exhausted && sockets_.taken != 0) return false;
+      net::detail::fail("connect", to.to_string(), fd);
+    }
+  };
+  auto waiting = stand_in_line(sockets_, attempt);
+  co_await std::move(waiting);
+  co_return made;
+}
+
+bool pool::has_descriptor() noexcept {
+  const int fd = net::tcp_stream::open(AF_INET, false);
+  if (fd < 0) return fd != -EMFILE && fd != -ENFILE;
+  (void)descriptor::adopt(fd);
+  return true;
+}
 
 // ---- pool ----
 
@@ -42,6 +137,13 @@ void pool::detach() noexcept {
   home_ = nullptr;
 }
 
+void pool::close() noexcept {
+  closed_ = true;
+  connections_.news.set();
+  sockets_.news.set();
+  for (auto& [address, l] : addresses_) l.news.set();
+}
+
 task<lease> pool::take(std::shared_ptr<pool> self, origin_key key) {
   // Counts this request among the origin's until it has its lease, however the wait ends.
   struct counted {
@@ -57,18 +159,31 @@ task<lease> pool::take(std::shared_ptr<pool> self, origin_key key) {
       if (waiting) p.leave(o);
     }
   };
-  auto& [stored_key, origin] = *self->origins_.try_emplace(std::move(key), self->per_host_).first;
+  auto& [stored_key, origin] =
+      *self->origins_.try_emplace(std::move(key), self->limits_.per_host).first;
   origin.key = &stored_key;
-  counted waiting{*self, origin};
-  auto place = co_await origin.places.permit();
+  std::optional<counted> waiting;
+  waiting.emplace(*self, origin);
+  auto at_origin = co_await origin.places.permit();
   if (self->closed_) {
     // The place goes back before the origin may be forgotten.
-    place.give_back();
+    at_origin.give_back();
     throw closed_error{"http client"};
   }
-  waiting.waiting = false;
-  ++self->counts_.in_use;
-  co_return lease{std::move(self), origin, std::move(place)};
+  waiting->waiting = false;
+  waiting.reset();
+  pool& p = *self;
+  lease l{std::move(self), origin, std::move(at_origin)};
+  auto attempt = [&] {
+    if (l.reuse()) return true;
+    if (p.connections_.taken >= p.connections_.most) (void)p.take_any_idle();
+    if (p.connections_.taken >= p.connections_.most) return false;
+    l.place_ = claim{p, p.connections_};
+    return true;
+  };
+  auto in_line = p.stand_in_line(p.connections_, attempt);
+  co_await std::move(in_line);
+  co_return l;
 }
 
 void pool::leave(origin_entry& o) noexcept {
@@ -92,6 +207,7 @@ std::unique_ptr<connection> pool::take_idle(origin_entry& o) noexcept {
   expire();
   while (connection* c = o.idle.front()) {
     auto taken = unlink(*c);
+    if (too_old(*taken)) continue;
     if (taken->stream.quiet()) return taken;
     ++counts_.discarded;
   }
@@ -108,15 +224,24 @@ std::unique_ptr<connection> pool::take_any_idle() noexcept {
 }
 
 void pool::keep(std::unique_ptr<connection> c, origin_entry& o) noexcept {
-  if (closed_ || home_ == nullptr || idle_timeout_ <= duration::zero()) return;
+  if (closed_ || home_ == nullptr || limits_.idle_timeout <= duration::zero() || too_old(*c)) {
+    return;
+  }
   c->input = {};
   c->origin = &o;
-  c->kept_until = after(home_->now(), idle_timeout_);
+  c->kept_until = after(home_->now(), limits_.idle_timeout);
+  claim* const claims[] = {&c->place, &c->at_address, &c->socket};
   connection& kept = *c.release();
   o.idle.push_front(kept);
   idle_.push_back(kept);
   ++idle_count_;
   arm();
+  // It may give way to somebody.
+  for (claim* held : claims) held->tell();
+}
+
+bool pool::too_old(const connection& c) const noexcept {
+  return after(c.made, limits_.max_age) <= now();
 }
 
 void pool::arm() noexcept {
@@ -142,6 +267,7 @@ void pool::expiry_timer::fired(timer_node& t) noexcept {
 client_statistics pool::statistics() const noexcept {
   client_statistics s = counts_;
   s.idle = idle_count_;
+  s.in_use = connections_.taken - idle_count_;
   return s;
 }
 
@@ -150,27 +276,33 @@ client_statistics pool::statistics() const noexcept {
 bool lease::reuse() noexcept {
   connection_ = pool_->take_idle(*origin_);
   reused_ = connection_ != nullptr;
-  if (reused_) ++pool_->counts_.reused;
-  return reused_;
+  if (!reused_) return false;
+  place_ = std::move(connection_->place);
+  ++pool_->counts_.reused;
+  return true;
 }
 
 void lease::adopt(std::unique_ptr<connection> c) noexcept {
   connection_ = std::move(c);
+  connection_->made = pool_->now();
   reused_ = false;
   ++pool_->counts_.opened;
 }
 
 void lease::keep() noexcept {
   // The connection first: whoever gets the place finds it.
-  if (connection_) pool_->keep(std::move(connection_), *origin_);
+  if (connection_) {
+    connection_->place = std::move(place_);
+    pool_->keep(std::move(connection_), *origin_);
+  }
   end();
 }
 
 void lease::end() noexcept {
   connection_.reset();
   if (origin_ == nullptr) return;
-  place_.give_back();
-  --pool_->counts_.in_use;
+  place_ = {};
+  at_origin_.give_back();
   pool_->leave(*std::exchange(origin_, nullptr));
   pool_.reset();
 }

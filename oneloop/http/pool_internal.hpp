@@ -1,22 +1,34 @@
-// Connections that are kept between exchanges, and the limit on how many there are to one origin.
-// Internal to http/.
+// Connections that are kept between exchanges, and the limits on how many there are. Internal to
+// http/.
 //
-//     auto l = co_await pool::take(shared_pool, key);   // waits for a place, first come first
-//     served if (!l.reuse()) l.adopt(std::move(fresh));        // a kept connection, else a new one
+//     auto l = co_await pool::take(shared_pool, key);   // waits, first come first served
+//     if (!l) l.adopt(std::move(fresh));                // a kept connection came along, or none
 //     use(l->stream);
 //     l.keep();                                         // otherwise it is closed with the lease
 //
 // A kept connection is looked at before it is used: one that the peer has closed, or on which bytes
-// have arrived that nobody asked for, is discarded.
+// have arrived that nobody asked for, is discarded, and so is one that is too old.
 //
-// *Cancellation*: of take, as of a semaphore: nothing was taken. *Threads*: one loop. *Cost*: one
-// timer for all idle connections.
+// Limits are claimed in this order, each first come first served:
+//   1. a place among the origin's connections          take
+//   2. a place among all connections                   take, unless a kept one can be used
+//   3. a place among those to an address               at_address, once the name was looked up
+//   4. a descriptor of the process                     open_socket
+// Who has all that he needs waits for nobody in here, and idle connections give way to whoever is
+// first in a line; so every line moves on. (An attempt of a dial may wait for 3 while another one
+// of the same dial holds its own: that one ends by itself.)
+//
+// *Cancellation*: at every wait; nothing was taken then, and the others keep their places.
+// *Threads*: one loop. *Cost*: one timer for all idle connections.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -26,9 +38,13 @@
 #include "oneloop/base/intrusive.hpp"
 #include "oneloop/http/client.hpp"
 #include "oneloop/http/codec.hpp"
+#include "oneloop/loop/descriptor.hpp"
 #include "oneloop/loop/loop.hpp"
+#include "oneloop/net/address.hpp"
 #include "oneloop/net/read_buffer.hpp"
 #include "oneloop/net/stream.hpp"
+#include "oneloop/sync/event.hpp"
+#include "oneloop/sync/mutex.hpp"
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/task/task.hpp"
 
@@ -43,7 +59,9 @@ struct origin_key {
   std::string scheme;
   std::string host;  // as in a URL: brackets around IPv6
   std::uint16_t port = 0;
-  std::string tls_profile;  // empty without TLS
+  std::string proxy;        // the whole URL, with its credentials; empty without one
+  std::string tls_profile;  // whom we trust, and who we are; empty without TLS
+  std::string addresses;    // what is said about where the host is, and must not be
 
   /// "example.org:80".
   [[nodiscard]] std::string name() const { return host + ":" + std::to_string(port); }
@@ -55,8 +73,45 @@ struct origin_hash {
     const std::hash<std::string_view> hash;
     std::size_t h = hash(k.host) * 31 + k.port;
     h = h * 31 + hash(k.scheme);
-    return h * 31 + hash(k.tls_profile);
+    return h * 31 + hash(k.proxy);
   }
+};
+
+/// How many of something there may be, and the line of those who wait for one.
+struct limit {
+  explicit limit(std::size_t at_most) noexcept : most{at_most} {}
+  std::size_t most;
+  std::size_t taken = 0;
+  std::size_t waiting = 0;
+  mutex first;                               // held by who is first in the line
+  event news;                                // something has come free
+  const net::ip_address* address = nullptr;  // of a limit per address: its key
+};
+
+/// One of what a limit counts. Gives it back when it dies.
+class claim {
+ public:
+  claim() noexcept = default;
+  claim(pool& p, limit& l) noexcept : pool_{&p}, limit_{&l} { ++l.taken; }
+  claim(claim&& o) noexcept : pool_{o.pool_}, limit_{std::exchange(o.limit_, nullptr)} {}
+  claim& operator=(claim&& o) noexcept {
+    claim old{std::move(*this)};
+    pool_ = o.pool_;
+    limit_ = std::exchange(o.limit_, nullptr);
+    return *this;
+  }
+  ~claim();
+
+  explicit operator bool() const noexcept { return limit_ != nullptr; }
+  [[nodiscard]] bool is_of(const limit& l) const noexcept { return limit_ == &l; }
+  /// To those in the line: look again.
+  void tell() noexcept {
+    if (limit_ != nullptr) limit_->news.set();
+  }
+
+ private:
+  pool* pool_ = nullptr;
+  limit* limit_ = nullptr;
 };
 
 /// One connection. While it is idle it is linked in its origin's list and in the pool's, by age.
@@ -64,10 +119,18 @@ struct connection : list_hook<>, list_hook<struct by_age> {
   connection(net::any_stream s, bool is_tls, codec_limits limits)
       : stream{std::move(s)}, parser{limits}, tls{is_tls} {}
 
+  // Given back after the stream has been closed.
+  claim place;       // among all connections; while a lease has the connection, the lease has it
+  claim at_address;  // among those to its address
+  claim socket;
   net::any_stream stream;
   response_parser parser;
   net::read_buffer input;  // read and not yet parsed
   bool tls;
+  bool absolute_form = false;       // requests name the whole URL: a proxy reads them
+  std::string proxy_authorization;  // for each request; empty: none
+  std::optional<std::string> certificate_problem;
+  time_point made{};
   time_point kept_until{};
   struct origin_entry* origin = nullptr;
 };
@@ -81,10 +144,18 @@ struct origin_entry {
   const origin_key* key = nullptr;
 };
 
+struct pool_limits {
+  std::size_t connections = 1024;
+  std::size_t per_host = 16;
+  std::size_t per_address = std::numeric_limits<std::size_t>::max();
+  duration idle_timeout = std::chrono::seconds{4};
+  duration max_age = std::chrono::minutes{10};
+};
+
 class pool : public list_hook<> {
  public:
-  pool(std::size_t per_host, duration idle_timeout) noexcept
-      : per_host_{per_host}, idle_timeout_{idle_timeout} {}
+  explicit pool(const pool_limits& limits) noexcept
+      : limits_{limits}, connections_{limits.connections} {}
   ~pool();
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
@@ -96,17 +167,30 @@ class pool : public list_hook<> {
   void detach() noexcept;
   std::function<void()> on_detach;  // does not throw
 
-  /// A place among the connections to `key`.
+  /// A place among the connections to `key`, and a kept one if there is a usable one. Throws
+  /// closed_error, as the two below.
   static task<lease> take(std::shared_ptr<pool> self, origin_key key);
+  /// A place among the connections to `a`; empty if there is no such limit.
+  [[nodiscard]] task<claim> at_address(net::ip_address a);
+  /// A socket for connecting to `to`. While this process has no descriptor left, waits for one of
+  /// this pool's to be closed. Throws oneloop::error; EMFILE only if the pool has none.
+  struct socket {
+    claim place;
+    descriptor handle;
+  };
+  [[nodiscard]] task<socket> open_socket(net::endpoint to);
+  /// Whether this process could open one now.
+  [[nodiscard]] static bool has_descriptor() noexcept;
 
   /// From now on no place is given and no connection kept; those that are idle stay until
   /// `drop_idle`.
-  void close() noexcept { closed_ = true; }
+  void close() noexcept;
   void drop_idle() noexcept;
   [[nodiscard]] bool closed() const noexcept { return closed_; }
   [[nodiscard]] loop* home() const noexcept { return home_; }
   /// An idle connection, out of the pool; null if there is none.
   [[nodiscard]] std::unique_ptr<connection> take_any_idle() noexcept;
+  [[nodiscard]] const pool_limits& limits() const noexcept { return limits_; }
 
   /// By the clock of the pool's loop.
   [[nodiscard]] time_point now() const noexcept {
@@ -117,6 +201,7 @@ class pool : public list_hook<> {
 
  private:
   friend class lease;
+  friend class claim;
   struct expiry_timer final : timer_node {
     explicit expiry_timer(pool& p) noexcept : timer_node{&fired}, owner{p} {}
     static void fired(timer_node& t) noexcept;
@@ -129,26 +214,35 @@ class pool : public list_hook<> {
   void arm() noexcept;
   void leave(origin_entry& o) noexcept;
   void forget_if_unused(origin_entry& o) noexcept;
+  void forget_if_unused(limit& l) noexcept;
+  [[nodiscard]] bool too_old(const connection& c) const noexcept;
+  /// Waits in the line of `l` until `attempt`, which is tried by whoever is first whenever there is
+  /// news, gives true.
+  template <class Attempt>
+  task<> stand_in_line(limit& l, Attempt& attempt);
 
-  std::size_t per_host_;
-  duration idle_timeout_;
+  pool_limits limits_;
+  limit connections_;
+  limit sockets_{std::numeric_limits<std::size_t>::max()};
+  std::map<net::ip_address, limit> addresses_;
   loop* home_ = nullptr;
   bool closed_ = false;
   std::unordered_map<origin_key, origin_entry, origin_hash> origins_;
   intrusive_list<connection, struct by_age> idle_;  // the oldest in front
   std::size_t idle_count_ = 0;
   expiry_timer timer_{*this};
-  client_statistics counts_{};  // opened, reused, discarded, retried, in_use, waiting
+  client_statistics counts_{};  // opened, reused, discarded, retried, waiting
 };
 
-/// A place among an origin's connections, and the connection that has it. Closes it and gives the
-/// place back when it dies.
+/// A place among an origin's connections and among all, and the connection that has it. Closes it
+/// and gives the places back when it dies.
 class lease {
  public:
   lease() noexcept = default;
   lease(lease&& o) noexcept
       : pool_{std::move(o.pool_)},
         origin_{std::exchange(o.origin_, nullptr)},
+        at_origin_{std::move(o.at_origin_)},
         place_{std::move(o.place_)},
         connection_{std::move(o.connection_)},
         reused_{o.reused_} {}
@@ -157,6 +251,7 @@ class lease {
       end();
       pool_ = std::move(o.pool_);
       origin_ = std::exchange(o.origin_, nullptr);
+      at_origin_ = std::move(o.at_origin_);
       place_ = std::move(o.place_);
       connection_ = std::move(o.connection_);
       reused_ = o.reused_;
@@ -165,15 +260,13 @@ class lease {
   }
   ~lease() { end(); }
 
-  /// Takes a kept connection that looks usable; false if there is none.
-  bool reuse() noexcept;
-  /// A fresh one.
+  /// A fresh connection.
   void adopt(std::unique_ptr<connection> c) noexcept;
-  /// Closes the connection and keeps the place.
+  /// Closes the connection and keeps the places.
   void drop() noexcept { connection_.reset(); }
-  /// Gives the place back; the connection waits for the next one.
+  /// Gives the places back; the connection waits for the next one.
   void keep() noexcept;
-  /// Gives the place back; the connection is closed.
+  /// Gives the places back; the connection is closed.
   void end() noexcept;
 
   [[nodiscard]] bool reused() const noexcept { return reused_; }
@@ -183,12 +276,15 @@ class lease {
 
  private:
   friend class pool;
-  lease(std::shared_ptr<pool> p, origin_entry& o, semaphore_permit place) noexcept
-      : pool_{std::move(p)}, origin_{&o}, place_{std::move(place)} {}
+  lease(std::shared_ptr<pool> p, origin_entry& o, semaphore_permit at_origin) noexcept
+      : pool_{std::move(p)}, origin_{&o}, at_origin_{std::move(at_origin)} {}
+  /// Takes a kept connection that looks usable; false if there is none.
+  bool reuse() noexcept;
 
   std::shared_ptr<pool> pool_;
   origin_entry* origin_ = nullptr;
-  semaphore_permit place_;
+  semaphore_permit at_origin_;
+  claim place_;
   std::unique_ptr<connection> connection_;
   bool reused_ = false;
 };

@@ -75,8 +75,8 @@ class epoll_backend final : public reactor {
     const bool known = s->registered;
     if (!register_slot(*s) || s->direct) return make_ready(w);
     s->watches[d].push_back(w);
-    // A new registration reports the present state by itself.
-    if (known && !w.tried) {
+    // A new registration reports the present state by itself; after an EAGAIN, an edge comes.
+    if (known && !w.tried && s->ready[d]) {
       s->look[d] = true;
       mark_dirty(*s);
     }
@@ -163,6 +163,11 @@ class epoll_backend final : public reactor {
   /// Makes the call; false if it must wait on.
   bool attempt(slot& s, io_request& r, std::size_t d) noexcept {
     const std::int64_t n = proceed(r);
+    // A Unix listener that was shut down, by a close on another thread, says no more than this.
+    if (n == -EAGAIN && s.exact && r.op == io_op::accept) {
+      finish(r, -EINVAL);
+      return true;
+    }
     if (n == -EAGAIN) {
       s.ready[d] = false;
       return false;

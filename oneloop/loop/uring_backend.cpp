@@ -443,7 +443,9 @@ class uring_backend final : public reactor {
   void may_try_again(io_request& r, int result) noexcept {
     r.driver_state &= ~polling;
     if (result == -ECANCELED || (r.driver_state & cancelling) != 0) return finish(r, -ECANCELED);
-    const std::int64_t n = proceed(r);
+    std::int64_t n = proceed(r);
+    // As with epoll: a Unix listener that was shut down.
+    if (n == -EAGAIN && r.op == io_op::accept && (result & POLLHUP) != 0) n = -EINVAL;
     n == -EAGAIN ? again(r, polling) : finish(r, n);
   }
 

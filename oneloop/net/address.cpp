@@ -87,6 +87,125 @@ std::string ip_address::to_string() const {
   return s;
 }
 
+// ---- networks ----
+
+std::optional<ip_network> ip_network::parse(std::string_view text) noexcept {
+  const auto slash = text.find('/');
+  const auto address = ip_address::parse(text.substr(0, slash));
+  if (!address) return {};
+  const unsigned all = address->is_v6() ? 128 : 32;
+  if (slash == text.npos) return ip_network{*address, all};
+  const auto bits = parse_number(text.substr(slash + 1), all);
+  if (!bits) return {};
+  return ip_network{*address, *bits};
+}
+
+bool ip_network::contains(const ip_address& a) const noexcept {
+  auto bytes = a.bytes();
+  if (address_.is_v4() && a.is_v6()) {
+    if (!is_mapped_v4(bytes)) return false;
+    bytes = bytes.subspan(12);
+  } else if (address_.is_v6() != a.is_v6()) {
+    return false;
+  }
+  const auto ours = address_.bytes();
+  const unsigned whole = bits_ / 8;
+  if (!std::equal(ours.begin(), ours.begin() + whole, bytes.begin())) return false;
+  const unsigned rest = bits_ % 8;
+  return rest == 0 || ((ours[whole] ^ bytes[whole]) >> (8 - rest)) == 0;
+}
+
+namespace {
+
+struct special_network {
+  ip_network network;
+  std::string_view kind;
+};
+
+constexpr ip_network v4_network(std::array<std::uint8_t, 4> bytes, unsigned bits) noexcept {
+  return {ip_address::v4(bytes), bits};
+}
+/// From the first 16-bit groups, as IPv6 is written.
+constexpr ip_network v6_network(std::array<std::uint16_t, 8> groups, unsigned bits) noexcept {
+  std::array<std::uint8_t, 16> bytes{};
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    bytes[2 * i] = static_cast<std::uint8_t>(groups[i] >> 8);
+    bytes[2 * i + 1] = static_cast<std::uint8_t>(groups[i]);
+  }
+  return {ip_address::v6(bytes), bits};
+}
+
+constexpr std::string_view unspecified = "an unspecified address";
+constexpr std::string_view loopback = "a loopback address";
+constexpr std::string_view private_use = "a private address";
+constexpr std::string_view link_local = "a link-local address";
+constexpr std::string_view multicast = "a multicast address";
+constexpr std::string_view documentation = "an address for documentation";
+constexpr std::string_view reserved = "a reserved address";
+
+// The first that contains an address tells what it is.
+constexpr special_network special_v4[] = {
+    {v4_network({0, 0, 0, 0}, 8), unspecified},
+    {v4_network({10, 0, 0, 0}, 8), private_use},
+    {v4_network({100, 64, 0, 0}, 10), private_use},
+    {v4_network({127, 0, 0, 0}, 8), loopback},
+    {v4_network({169, 254, 0, 0}, 16), link_local},
+    {v4_network({172, 16, 0, 0}, 12), private_use},
+    {v4_network({192, 0, 0, 0}, 24), reserved},
+    {v4_network({192, 0, 2, 0}, 24), documentation},
+    {v4_network({192, 88, 99, 0}, 24), reserved},
+    {v4_network({192, 168, 0, 0}, 16), private_use},
+    {v4_network({198, 18, 0, 0}, 15), reserved},
+    {v4_network({198, 51, 100, 0}, 24), documentation},
+    {v4_network({203, 0, 113, 0}, 24), documentation},
+    {v4_network({224, 0, 0, 0}, 4), multicast},
+    {v4_network({255, 255, 255, 255}, 32), "the broadcast address"},
+    {v4_network({240, 0, 0, 0}, 4), reserved},
+};
+constexpr special_network special_v6[] = {
+    {v6_network({}, 128), unspecified},
+    {v6_network({0, 0, 0, 0, 0, 0, 0, 1}, 128), loopback},
+    {v6_network({0xfe80}, 10), link_local},
+    {v6_network({0xfec0}, 10), private_use},
+    {v6_network({0xfc00}, 7), private_use},
+    {v6_network({0x64, 0xff9b, 1}, 48), private_use},
+    {v6_network({0xff00}, 8), multicast},
+    {v6_network({0x2001, 0xdb8}, 32), documentation},
+    {v6_network({0x3fff}, 20), documentation},
+    {v6_network({0x2001}, 23), reserved},
+};
+constexpr ip_network global_v6 = v6_network({0x2000}, 3);
+
+/// Where an IPv4 address stands in an IPv6 one.
+struct embedding {
+  ip_network network;
+  std::size_t at;
+};
+constexpr embedding embeddings[] = {
+    {v6_network({0, 0, 0, 0, 0, 0xffff}, 96), 12},
+    {v6_network({}, 96), 12},
+    {v6_network({0x64, 0xff9b}, 96), 12},
+    {v6_network({0x2002}, 16), 2},
+};
+
+}  // namespace
+
+std::string_view ip_address::special_kind() const noexcept {
+  const std::span<const special_network> list =
+      is_v6_ ? std::span<const special_network>{special_v6} : special_v4;
+  for (const auto& s : list) {
+    if (s.network.contains(*this)) return s.kind;
+  }
+  if (is_v4()) return {};
+  for (const auto& e : embeddings) {
+    if (!e.network.contains(*this)) continue;
+    return v4({bytes_[e.at], bytes_[e.at + 1], bytes_[e.at + 2], bytes_[e.at + 3]}).special_kind();
+  }
+  return global_v6.contains(*this) ? std::string_view{} : reserved;
+}
+
+bool ip_address::is_public() const noexcept { return special_kind().empty(); }
+
 // ---- endpoints ----
 
 std::optional<endpoint> endpoint::parse(std::string_view text) noexcept {

@@ -62,6 +62,21 @@ class ONELOOP_API ip_address {
   [[nodiscard]] bool is_loopback() const noexcept;
   /// 0.0.0.0 or ::.
   [[nodiscard]] bool is_unspecified() const noexcept;
+  /// An address of the public Internet, as far as addresses tell: none that the registries of RFC
+  /// 6890 (IANA's special-purpose addresses) or the multicast ranges reserve for anything else. Not
+  /// public are:
+  ///   this machine        0.0.0.0/8, 127.0.0.0/8, ::, ::1
+  ///   private networks    10/8, 172.16/12, 192.168/16, fc00::/7, fec0::/10; 100.64/10 (RFC 6598)
+  ///   the link            169.254/16, fe80::/10
+  ///   multicast and all   224/4, ff00::/8, 255.255.255.255
+  ///   documentation       192.0.2/24, 198.51.100/24, 203.0.113/24, 2001:db8::/32, 3fff::/20
+  ///   protocols, tests    192.0.0/24, 192.88.99/24, 198.18/15, 240/4, 100::/64, 2001::/23 (with
+  ///                       Teredo), 5f00::/16, and all of IPv6 that is not 2000::/3
+  /// An IPv6 address that stands for an IPv4 one (::ffff:0:0/96, ::/96, 64:ff9b::/96, 6to4's
+  /// 2002::/16) is what that one is; 64:ff9b:1::/48, local NAT64, is not public.
+  [[nodiscard]] bool is_public() const noexcept;
+  /// What kind of address is_public refuses it for: "a loopback address"; empty for a public one.
+  [[nodiscard]] std::string_view special_kind() const noexcept;
   /// 4 or 16 bytes, in network order.
   [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept {
     return {bytes_.data(), is_v6_ ? std::size_t{16} : std::size_t{4}};
@@ -83,6 +98,27 @@ class ONELOOP_API ip_address {
   std::array<std::uint8_t, 16> bytes_{};
   std::uint32_t zone_ = 0;
   bool is_v6_ = false;
+};
+
+/// The addresses that begin with the same bits: "10.0.0.0/8", "fe80::/10".
+class ONELOOP_API ip_network {
+ public:
+  /// `bits` of `address` count: at most 32 of IPv4, 128 of IPv6.
+  constexpr ip_network(const ip_address& address, unsigned bits) noexcept
+      : address_{address}, bits_{bits} {}
+
+  /// "10.0.0.0/8", or an address alone: that one.
+  [[nodiscard]] static std::optional<ip_network> parse(std::string_view text) noexcept;
+
+  /// An IPv4 address is in no IPv6 network, but one that is mapped into IPv6 (::ffff:10.0.0.1) is
+  /// in IPv4's as well. Zones do not matter.
+  [[nodiscard]] bool contains(const ip_address& a) const noexcept;
+  [[nodiscard]] constexpr const ip_address& address() const noexcept { return address_; }
+  [[nodiscard]] constexpr unsigned bits() const noexcept { return bits_; }
+
+ private:
+  ip_address address_;
+  unsigned bits_;
 };
 
 /// An address and a port.

@@ -96,5 +96,89 @@ TEST(unix_address, longest_path_fits_and_a_longer_one_is_refused) {
   EXPECT_THROW((unix_address{std::string_view{"a\0b", 3}}), error);
 }
 
+// ---- networks ----
+
+TEST(ip_network, contains_what_begins_with_its_bits) {
+  auto in = [](const char* network, const char* address) {
+    return ip_network::parse(network)->contains(*ip_address::parse(address));
+  };
+  EXPECT_TRUE(in("10.0.0.0/8", "10.255.0.1"));
+  EXPECT_FALSE(in("10.0.0.0/8", "11.0.0.0"));
+  EXPECT_TRUE(in("172.16.0.0/12", "172.31.255.255"));
+  EXPECT_FALSE(in("172.16.0.0/12", "172.32.0.0"));
+  EXPECT_TRUE(in("0.0.0.0/0", "8.8.8.8"));
+  EXPECT_FALSE(in("0.0.0.0/0", "2000::1"));
+  EXPECT_TRUE(in("10.0.0.0/8", "::ffff:10.1.2.3"));
+  EXPECT_TRUE(in("fe80::/10", "febf::1%1"));
+  EXPECT_FALSE(in("fe80::/10", "fec0::1"));
+  EXPECT_FALSE(in("::/0", "10.0.0.1"));
+  EXPECT_TRUE(in("10.0.0.1", "10.0.0.1"));
+  EXPECT_FALSE(in("10.0.0.1", "10.0.0.2"));
+  for (const char* none : {"", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "::/129", "a/8", "/8"}) {
+    EXPECT_FALSE(ip_network::parse(none)) << none;
+  }
+}
+
+TEST(ip_address, http_point_31_what_is_not_of_the_public_internet) {
+  const std::pair<const char*, const char*> special[] = {
+      {"0.0.0.0", "an unspecified address"},
+      {"0.1.2.3", "an unspecified address"},
+      {"10.0.0.1", "a private address"},
+      {"100.64.0.1", "a private address"},
+      {"100.127.255.255", "a private address"},
+      {"127.0.0.1", "a loopback address"},
+      {"127.255.255.254", "a loopback address"},
+      {"169.254.169.254", "a link-local address"},
+      {"172.16.0.1", "a private address"},
+      {"172.31.255.255", "a private address"},
+      {"192.0.0.8", "a reserved address"},
+      {"192.0.2.1", "an address for documentation"},
+      {"192.88.99.1", "a reserved address"},
+      {"192.168.1.1", "a private address"},
+      {"198.18.0.1", "a reserved address"},
+      {"198.19.255.255", "a reserved address"},
+      {"198.51.100.1", "an address for documentation"},
+      {"203.0.113.1", "an address for documentation"},
+      {"224.0.0.1", "a multicast address"},
+      {"239.255.255.250", "a multicast address"},
+      {"240.0.0.1", "a reserved address"},
+      {"255.255.255.255", "the broadcast address"},
+      {"::", "an unspecified address"},
+      {"::1", "a loopback address"},
+      {"::ffff:127.0.0.1", "a loopback address"},
+      {"::ffff:10.0.0.1", "a private address"},
+      {"::7f00:1", "a loopback address"},
+      {"64:ff9b::a00:1", "a private address"},
+      {"64:ff9b:1::808:808", "a private address"},
+      {"2002:7f00:1::", "a loopback address"},
+      {"2002:c0a8:101::1", "a private address"},
+      {"100::1", "a reserved address"},
+      {"2001::1", "a reserved address"},
+      {"2001:db8::1", "an address for documentation"},
+      {"3fff::1", "an address for documentation"},
+      {"5f00::1", "a reserved address"},
+      {"fc00::1", "a private address"},
+      {"fdff::1", "a private address"},
+      {"fe80::1", "a link-local address"},
+      {"fec0::1", "a private address"},
+      {"ff02::1", "a multicast address"},
+      {"4000::1", "a reserved address"},
+  };
+  for (const auto& [text, kind] : special) {
+    const auto a = *ip_address::parse(text);
+    EXPECT_FALSE(a.is_public()) << text;
+    EXPECT_EQ(a.special_kind(), kind) << text;
+  }
+  for (const char* text : {"1.1.1.1",         "8.8.8.8",          "9.255.255.255",
+                           "11.0.0.0",        "100.63.255.255",   "100.128.0.0",
+                           "126.255.255.255", "128.0.0.1",        "169.253.0.1",
+                           "172.15.255.255",  "172.32.0.0",       "192.0.1.1",
+                           "192.167.0.1",     "198.17.0.1",       "198.20.0.1",
+                           "223.255.255.255", "2606:4700::1111",  "2001:4860:4860::8888",
+                           "::ffff:8.8.8.8",  "64:ff9b::808:808", "2002:808:808::1"}) {
+    EXPECT_TRUE(ip_address::parse(text)->is_public()) << text;
+  }
+}
+
 }  // namespace
 }  // namespace oneloop::net

@@ -118,6 +118,12 @@ class dns_server {
       if (v4) add("127.0.0.1", 60);
     } else if (name == "local.test") {
       add(v4 ? "127.0.0.1" : "::1", 60);
+    } else if (name == "mixed.test") {
+      add(v4 ? "10.0.0.1" : "::1", 60);
+      if (v4) add("9.8.7.6", 60);
+    } else if (name == "rebind.test") {
+      // Public at first, then this machine.
+      if (v4) add(questions(name) <= 2 ? "9.8.7.6" : "127.0.0.1", 0);
     } else if (name == "ttl1.test" || name == "ttl0.test") {
       if (v4) add("192.0.2.1", name == "ttl1.test" ? 1 : 0);
     } else if (name == "slow.test" || name == "slower.test") {

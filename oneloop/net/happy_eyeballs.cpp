@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <unordered_map>
 
 #include "oneloop/net/dns.hpp"
 
@@ -45,6 +46,32 @@ std::string text_of(std::string_view object, const std::vector<connect_error::at
   return s;
 }
 
+/// The names at which IPv4 won: IPv6 begins by default.
+class winners final : public loop_extension {
+ public:
+  explicit winners(loop& l) : loop_{l} {}
+
+  [[nodiscard]] bool v4_won(const std::string& host) const {
+    const auto at = v4_until_.find(host);
+    return at != v4_until_.end() && at->second > loop_.now();
+  }
+  void won(const std::string& host, bool v4) {
+    if (!v4) {
+      v4_until_.erase(host);
+      return;
+    }
+    // Only the exceptions are kept, and no great number of them.
+    if (v4_until_.size() >= 1024) v4_until_.clear();
+    v4_until_[host] = after(loop_.now(), std::chrono::minutes{10});
+  }
+
+ private:
+  loop& loop_;
+  std::unordered_map<std::string, time_point> v4_until_;
+};
+
+winners& memory() { return loop::current()->extension<winners>(); }
+
 }  // namespace
 
 connect_error::connect_error(std::string_view object, std::vector<attempt> attempts,
@@ -53,6 +80,13 @@ connect_error::connect_error(std::string_view object, std::vector<attempt> attem
       attempts_{std::make_shared<const std::vector<attempt>>(std::move(attempts))} {}
 
 namespace detail {
+
+family remembered_winner(const std::string& host) {
+  return memory().v4_won(host) ? family::v4 : family::v6;
+}
+void remember_winner(const std::string& host, family kind) {
+  memory().won(host, kind == family::v4);
+}
 
 void attempt_plan::add(const std::vector<ip_address>& list) {
   for (const auto& a : list) (a.is_v6() ? v6_ : v4_).push_back(a);

@@ -11,7 +11,8 @@
 // ones get 50 ms more. Then the addresses take turns, IPv6 first, each attempt starting 250 ms
 // after the one before, or as soon as that has failed. Addresses that come late join in. The first
 // connection that stands wins, the other attempts are cancelled and waited for. If all fail, the
-// error names every attempt.
+// error names every attempt. Where both kinds were tried, the kind that won begins the next time,
+// on the same loop and for ten minutes.
 #pragma once
 
 #include <chrono>
@@ -106,6 +107,10 @@ class ONELOOP_API connect_error : public error {
 
 namespace detail {
 
+/// The kind of address that begins at `host`, from what this loop remembers: IPv6 if nothing.
+ONELOOP_API family remembered_winner(const std::string& host);
+ONELOOP_API void remember_winner(const std::string& host, family kind);
+
 /// The addresses that have not been tried: which comes next, and when. No I/O, no waiting.
 class ONELOOP_API attempt_plan {
  public:
@@ -140,6 +145,8 @@ struct eyeballs {
   int lookups_running = 0;
   int running = 0;
   std::optional<Connection> connection{};
+  family winner = family::any;
+  bool tried_v4 = false, tried_v6 = false;
   std::vector<std::pair<endpoint, std::exception_ptr>> failures{};
   std::vector<std::exception_ptr> lookup_failures{};
   time_point any_known_at = never;
@@ -163,7 +170,10 @@ struct eyeballs {
       auto connecting = attempt_one(to);
       auto made = co_await std::move(connecting);
       // One that comes second, in the moment of the cancel, is closed.
-      if (!connection) connection.emplace(std::move(made));
+      if (!connection) {
+        connection.emplace(std::move(made));
+        winner = to.address().is_v4() ? family::v4 : family::v6;
+      }
     } catch (const error&) {
       failures.emplace_back(to, std::current_exception());
     }
@@ -191,8 +201,10 @@ struct eyeballs {
                     : std::max(next_start, after(any_known_at, options.resolution_delay()));
         if (l.now() >= may_start) {
           ++running;
+          const endpoint next{plan.next(), port};
+          (next.address().is_v4() ? tried_v4 : tried_v6) = true;
           n.start([](eyeballs* self, endpoint to) -> task<> { return self->attempt(to); }, this,
-                  endpoint{plan.next(), port});
+                  next);
           next_start = after(l.now(), options.attempt_delay());
           continue;
         }
@@ -223,6 +235,8 @@ struct eyeballs {
 template <class Connection, class LookUp, class Attempt>
 task<Connection> happy_eyeballs(std::string host, std::uint16_t port, connect_options options,
                                 LookUp look_up, Attempt attempt) {
+  const bool adaptive = options.only() == family::any && options.first() == family::v6;
+  if (adaptive) options.first(detail::remembered_winner(host));
   detail::eyeballs<Connection, LookUp, Attempt> all{port, options, std::move(look_up),
                                                     std::move(attempt)};
   auto body = [&all](nursery& n) -> task<> { return all.conduct(n); };
@@ -232,6 +246,8 @@ task<Connection> happy_eyeballs(std::string host, std::uint16_t port, connect_op
     detail::throw_attempts(host + ":" + std::to_string(port), std::move(all.failures),
                            std::move(all.lookup_failures));
   }
+  // A name with one kind of address only has nothing to remember.
+  if (adaptive && all.tried_v4 && all.tried_v6) detail::remember_winner(host, all.winner);
   co_return std::move(*all.connection);
 }
 

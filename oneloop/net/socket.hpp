@@ -215,17 +215,23 @@ class connect_operation {
  public:
   explicit connect_operation(const address& to, bool nodelay = true) noexcept
       : to_{to}, nodelay_{nodelay} {}
+  /// Over a socket that was opened before (Stream::open).
+  connect_operation(const address& to, descriptor socket) noexcept
+      : to_{to}, nodelay_{true}, descriptor_{std::move(socket)} {}
   /// Before it is started.
-  connect_operation(connect_operation&& o) noexcept : to_{o.to_}, nodelay_{o.nodelay_} {}
+  connect_operation(connect_operation&& o) noexcept
+      : to_{o.to_}, nodelay_{o.nodelay_}, descriptor_{std::move(o.descriptor_)} {}
 
   bool await_ready() {
     raw_ = raw_address{to_};
-    const int fd = Stream::open(raw_.family(), nodelay_);
-    if (fd < 0) {
-      error_ = fd;
-      return true;
+    if (!descriptor_.is_open()) {
+      const int fd = Stream::open(raw_.family(), nodelay_);
+      if (fd < 0) {
+        error_ = fd;
+        return true;
+      }
+      descriptor_ = descriptor::adopt(fd);
     }
-    descriptor_ = descriptor::adopt(fd);
     call_.emplace(io::connect(descriptor_, raw_.data(), raw_.size()));
     return call_->await_ready();
   }

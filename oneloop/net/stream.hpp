@@ -23,6 +23,7 @@
 #include <concepts>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
+#include "oneloop/loop/io.hpp"
 #include "oneloop/scope/await.hpp"
 #include "oneloop/task/task.hpp"
 
@@ -44,7 +46,9 @@ concept awaitable_of = awaitable<A> && std::same_as<await_result<A>, T>;
 /// See the contract above. A stream may also have
 ///   - std::string name() const: what errors call it ("127.0.0.1:81");
 ///   - bool quiet(): nothing has arrived and the peer is still there, as far as can be seen without
-///     waiting: whether an idle connection can be used again.
+///     waiting: whether an idle connection can be used again;
+///   - readiness_operation readable(): until read_some may have something, given that the last one
+///     gave less than was asked for: how an idle connection waits without a buffer.
 template <class S>
 concept byte_stream = requires(S& s, std::span<std::byte> to, std::span<const std::byte> from) {
   { s.read_some(to) } -> awaitable_of<std::size_t>;
@@ -105,6 +109,10 @@ class any_stream {
   }
   [[nodiscard]] std::string name() const { return held_ ? held_->name() : "empty stream"; }
   [[nodiscard]] bool quiet() { return held_ && held_->quiet(); }
+  /// The stream's readable(); nothing if it has none.
+  [[nodiscard]] std::optional<readiness_operation> readiness() {
+    return held_ ? held_->readiness() : std::nullopt;
+  }
 
   /// The stream inside, if it is an S.
   template <class S>
@@ -122,6 +130,7 @@ class any_stream {
     virtual void close() noexcept = 0;
     virtual std::string name() const = 0;
     virtual bool quiet() = 0;
+    virtual std::optional<readiness_operation> readiness() = 0;
     virtual const std::type_info& type() const noexcept = 0;
   };
 
@@ -138,6 +147,15 @@ class any_stream {
     void close() noexcept override { stream_.close(); }
     std::string name() const override { return name_of(stream_); }
     bool quiet() override { return is_quiet(stream_); }
+    std::optional<readiness_operation> readiness() override {
+      if constexpr (requires(S& s) {
+                      { s.readable() } -> std::same_as<readiness_operation>;
+                    }) {
+        return stream_.readable();
+      } else {
+        return std::nullopt;
+      }
+    }
     const std::type_info& type() const noexcept override { return typeid(S); }
     S stream_;
   };

@@ -93,5 +93,10 @@ class ONELOOP_API tcp_listener : public socket_listener<tcp_stream> {
                                                            bool nodelay = true) noexcept {
   return connect_operation<tcp_stream>{to, nodelay};
 }
+/// The same over a socket that was opened before: tcp_stream::open.
+[[nodiscard]] inline connect_operation<tcp_stream> connect(const endpoint& to,
+                                                           descriptor socket) noexcept {
+  return connect_operation<tcp_stream>{to, std::move(socket)};
+}
 
 }  // namespace oneloop::inline v0::net

@@ -27,6 +27,7 @@
 // Memory: a read that waits holds no buffer if the stream below has `readable()`.
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -140,24 +141,47 @@ class tls_stream {
   [[nodiscard]] bool quiet() {
     if (peeked_ || out_->failure) return false;
     try {
-      while (true) {
-        std::byte b{};
-        const auto got = engine_.read({&b, 1});
-        if (got.size != 0) peeked_ = b;
-        if (got.size != 0 || got.state == tls_state::closed) return false;
-        if constexpr (requires(std::span<std::byte> to) { stream_.try_read_some(to); }) {
-          std::vector<std::byte> buffer(4096);
-          const std::optional<std::size_t> n = stream_.try_read_some(buffer);
-          if (!n) return true;
-          if (*n == 0) return false;
-          engine_.input(std::span{buffer}.first(*n));
-        } else {
-          return is_quiet(stream_);
-        }
-      }
+      std::byte b{};
+      const std::optional<std::size_t> n = try_read_some({&b, 1});
+      if (n && *n != 0) peeked_ = b;
+      return !n;
     } catch (const error&) {
       return false;
     }
+  }
+
+  /// What is there now, without waiting: nothing if there is none, 0 after the peer's goodbye.
+  [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<std::byte> to) {
+    if (peeked_ && !to.empty()) {
+      to[0] = *std::exchange(peeked_, std::nullopt);
+      return 1;
+    }
+    while (true) {
+      const auto got = engine_.read(to);
+      if (got.size != 0) return got.size;
+      if (got.state == tls_state::closed) return 0;
+      if constexpr (requires { stream_.try_read_some(to); }) {
+        std::vector<std::byte> buffer(4096);
+        const std::optional<std::size_t> n = stream_.try_read_some(buffer);
+        if (!n) return {};
+        if (*n == 0) engine_.input_ended();
+        engine_.input(std::span{buffer}.first(*n));
+      } else {
+        // Whatever has come below cannot be looked at without waiting.
+        if (is_quiet(stream_)) return {};
+        throw error{"read", name(), system_code(EAGAIN)};
+      }
+    }
+  }
+
+  /// Until ciphertext has come, if the stream below can tell. What was received before is not
+  /// counted: ask quiet().
+  [[nodiscard]] readiness_operation readable()
+    requires requires(Stream& s) {
+      { s.readable() } -> std::same_as<readiness_operation>;
+    }
+  {
+    return stream_.readable();
   }
 
   [[nodiscard]] std::string name() const { return name_of(stream_); }
@@ -232,7 +256,9 @@ class tls_stream {
 
   /// Ciphertext from the peer; false at the end.
   task<bool> receive() {
-    if constexpr (requires { stream_.readable(); }) co_await stream_.readable();
+    // TLS over TLS would wait for what has been received and not yet decrypted.
+    constexpr bool tells = requires { stream_.readable(); } && !requires { stream_.session(); };
+    if constexpr (tells) co_await stream_.readable();
     const auto buffer = std::make_unique_for_overwrite<std::byte[]>(read_size);
     auto reading = stream_.read_some(std::span{buffer.get(), read_size});
     const std::size_t n = co_await std::move(reading);

@@ -136,6 +136,11 @@ std::string verification_text(long result, const X509* certificate) {
   }
 }
 
+std::string alert_text(int alert) {
+  if (alert == TLS13_AD_CERTIFICATE_REQUIRED) return "certificate required";  // OpenSSL: "unknown"
+  return SSL_alert_desc_string_long(alert);
+}
+
 // ---- certificates and keys ----
 
 bio_ptr text_bio(std::string_view text) {
@@ -201,6 +206,14 @@ void trust_text(SSL_CTX* ctx, std::string_view text) {
   }
   if (count == 0) cannot_set_up("CA certificate", take_reason("not a PEM certificate"));
   ERR_clear_error();
+}
+
+/// Certificates from a file and from a text; either may be empty.
+void trust(SSL_CTX* ctx, const std::string& file, const std::string& text) {
+  if (!file.empty() && SSL_CTX_load_verify_file(ctx, file.c_str()) != 1) {
+    cannot_set_up("CA file " + file, take_reason("no certificates in it"));
+  }
+  if (!text.empty()) trust_text(ctx, text);
 }
 
 /// Protocol names as they go over the wire: each after its length.
@@ -460,8 +473,7 @@ struct tls_engine::impl {
                                        : "the connection was closed during the handshake");
     }
     if (ours && reason > SSL_AD_REASON_OFFSET) {
-      fail(tls_errc::alert, std::string{"refused by the peer: "} +
-                                SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+      fail(tls_errc::alert, "refused by the peer: " + alert_text(reason - SSL_AD_REASON_OFFSET));
     }
     if (ours && !shaken &&
         (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
@@ -492,10 +504,7 @@ tls_context tls_context::client(const tls_client_options& options) {
   SSL_CTX* ctx = i->ctx.get();
   i->set_min_version(options.min_version);
   i->resume = options.resume;
-  if (!options.ca_file.empty() && SSL_CTX_load_verify_file(ctx, options.ca_file.c_str()) != 1) {
-    cannot_set_up("CA file " + options.ca_file, take_reason("no certificates in it"));
-  }
-  if (!options.ca.empty()) trust_text(ctx, options.ca);
+  trust(ctx, options.ca_file, options.ca);
   const bool own_cas = !options.ca_file.empty() || !options.ca.empty();
   if (options.system_cas || !own_cas) SSL_CTX_set_default_verify_paths(ctx);
   use_own_certificate(ctx, options);
@@ -519,6 +528,11 @@ tls_context tls_context::server(const tls_server_options& options) {
   SSL_CTX* ctx = i->ctx.get();
   i->set_min_version(options.min_version);
   if (!use_own_certificate(ctx, options)) cannot_set_up("server", "a certificate is needed");
+  if (!options.client_ca_file.empty() || !options.client_ca.empty()) {
+    trust(ctx, options.client_ca_file, options.client_ca);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                       tls_engine::impl::on_verify);
+  }
   i->alpn = wire_names(options.alpn);
   if (!i->alpn.empty()) SSL_CTX_set_alpn_select_cb(ctx, tls_engine::impl::on_alpn, i.get());
   constexpr std::string_view id = "oneloop";

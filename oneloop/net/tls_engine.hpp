@@ -82,6 +82,9 @@ struct ONELOOP_API tls_server_options {
   /// The certificate (with its chain) and its key: as files or as PEM text. Needed.
   std::string certificate_file, key_file;
   std::string certificate, key;
+  /// Whom a client's certificate must come from: PEM, a file or text. If there is one, a client
+  /// without such a certificate is refused.
+  std::string client_ca_file, client_ca;
   /// Protocols to accept, the best first. A client that offers others only is refused.
   std::vector<std::string> alpn;
   tls_version min_version = tls_version::tls1_2;

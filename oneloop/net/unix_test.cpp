@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <thread>
 
 #include "oneloop/net/net_test.hpp"
 #include "oneloop/net/stream.hpp"
@@ -112,6 +113,22 @@ TEST_P(unix_sockets, close_ends_an_accept_that_waits) {
       EXPECT_EQ(code, make_error_code(errc::closed));
     });
   });
+}
+
+TEST_P(unix_sockets, close_on_another_thread_ends_an_accept_that_waits) {
+  unix_listener l{at("s")};
+  std::thread closer;
+  go([&]() -> task<> {
+    closer = std::thread{[&] {
+      std::this_thread::sleep_for(20ms);
+      l.close();
+    }};
+    const auto begin = loop::current()->now();
+    const auto code = co_await code_of(l.accept());
+    EXPECT_EQ(code, make_error_code(errc::closed));
+    EXPECT_LT(loop::current()->now() - begin, 10s);
+  });
+  closer.join();
 }
 
 }  // namespace

@@ -113,9 +113,10 @@ key_ptr new_key() {
   return key;
 }
 
-x509_ptr new_leaf(EVP_PKEY* key, const std::vector<std::string>& names, validity when) {
+x509_ptr new_leaf(EVP_PKEY* key, const std::vector<std::string>& names, validity when,
+                  std::string_view subject = {}) {
   const std::string alternatives = alternative_names(names);
-  x509_ptr c = new_certificate(key, names.front(), when);
+  x509_ptr c = new_certificate(key, subject.empty() ? names.front() : subject, when);
   add_extension(c.get(), c.get(), NID_basic_constraints, "critical,CA:FALSE");
   add_extension(c.get(), c.get(), NID_key_usage, "critical,digitalSignature");
   add_extension(c.get(), c.get(), NID_ext_key_usage, "serverAuth,clientAuth");
@@ -145,9 +146,10 @@ test_ca::test_ca(std::string_view name) {
 
 const std::string& test_ca::certificate() const noexcept { return impl_->text; }
 
-test_certificate test_ca::issue(const std::vector<std::string>& names, validity when) const {
+test_certificate test_ca::issue(const std::vector<std::string>& names, validity when,
+                                std::string_view subject) const {
   const key_ptr key = new_key();
-  return finish(new_leaf(key.get(), names, when), key.get(), impl_->certificate.get(),
+  return finish(new_leaf(key.get(), names, when, subject), key.get(), impl_->certificate.get(),
                 impl_->key.get());
 }
 

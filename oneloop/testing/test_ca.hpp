@@ -40,9 +40,11 @@ class ONELOOP_API test_ca {
   /// The authority's own certificate: what a client must trust.
   [[nodiscard]] const std::string& certificate() const noexcept;
 
-  /// A certificate for these host names ("*.example.org" too) and IP addresses.
+  /// A certificate for these host names ("*.example.org" too) and IP addresses. Its subject, which
+  /// nobody should look at, is the first of them, or `subject`.
   [[nodiscard]] test_certificate issue(const std::vector<std::string>& names,
-                                       validity when = validity::valid) const;
+                                       validity when = validity::valid,
+                                       std::string_view subject = {}) const;
 
   /// A certificate that no authority stands behind.
   [[nodiscard]] static test_certificate self_signed(const std::vector<std::string>& names,
