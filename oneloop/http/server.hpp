@@ -1,6 +1,6 @@
-// A small HTTP/1.1 server over any listener: TCP, Unix sockets, and TLS (server_tls.hpp);
-// keep-alive, pipelining in order, HEAD, chunked bodies both ways, limits and timeouts on
-// everything that a peer can make it wait for.
+// A small HTTP/1.1 server (RFC 9110, 9112) over any listener: TCP, Unix sockets, and TLS
+// (server_tls.hpp); keep-alive, pipelining in order, HEAD, chunked bodies both ways, limits and
+// timeouts on everything that a peer can make it wait for.
 //
 //     task<http::server_response> hello(http::server_request& request) {
 //       co_return http::server_response{}.body("hello " + std::string{request.path()} + "\n");
@@ -9,28 +9,37 @@
 //     co_await http::serve(at, hello);
 //
 // What the server does by itself: Date, Content-Length or Transfer-Encoding, Connection, the body
-// of a HEAD left out, 100 Continue; 400 for what is not HTTP, 408, 413, 431; 500 when a handler
-// throws.
+// of a HEAD left out, 100 Continue when the body is wanted. It refuses what it will not hand to the
+// handler, and then closes: 400 what is not HTTP, 408 what comes too slowly, 413 a large body, 414
+// a long target, 431 large fields, 417 an unknown expectation, 501 CONNECT and transfer codings but
+// chunked, 505 other versions. 500 when a handler throws; the connection goes on.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
 #include "oneloop/base/intrusive.hpp"
 #include "oneloop/http/message.hpp"
+#include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/sleep.hpp"
+#include "oneloop/loop/timer_queue.hpp"
 #include "oneloop/net/stream.hpp"
-#include "oneloop/scope/cancel_scope.hpp"
 #include "oneloop/scope/nursery.hpp"
+#include "oneloop/sync/event.hpp"
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/task.hpp"
@@ -40,19 +49,41 @@ namespace oneloop::inline v0::http {
 /// Limits and patience of a server. Setters chain.
 class server_options {
  public:
-  /// Bytes of a request's start line and header fields (64 KiB).
+  /// Bytes of a request's start line and header fields; of the trailers, alike (64 KiB).
   server_options& max_head(std::size_t bytes) noexcept {
     max_head_ = bytes;
     return *this;
   }
-  /// Bytes of a request's body (1 MiB).
+  /// Bytes of a request's target (8 KiB).
+  server_options& max_target(std::size_t bytes) noexcept {
+    max_target_ = bytes;
+    return *this;
+  }
+  /// Header fields of a request (256).
+  server_options& max_fields(std::size_t n) noexcept {
+    max_fields_ = n;
+    return *this;
+  }
+  /// Bytes of a request's body, whole or read piece by piece (1 MiB).
   server_options& max_body(std::size_t bytes) noexcept {
     max_body_ = bytes;
     return *this;
   }
-  /// Connections at a time; further ones wait in the kernel's queue (10,000).
+  /// Requests over one connection, the last of which is told "Connection: close" (no limit).
+  server_options& max_requests(std::uint64_t n) noexcept {
+    max_requests_ = n;
+    return *this;
+  }
+  /// Connections at a time, idle ones too; further ones wait in the kernel's queue (10,000).
   server_options& max_connections(std::size_t n) noexcept {
     max_connections_ = n;
+    return *this;
+  }
+  /// Handlers are called as soon as the head is there, and read the body themselves
+  /// (server_request::read_some, read_body); what they leave is thrown away. Otherwise they get it
+  /// whole.
+  server_options& stream_bodies(bool on = true) noexcept {
+    stream_bodies_ = on;
     return *this;
   }
   /// From the first byte of a request to the end of its head; a TLS handshake, alike (10 s).
@@ -60,9 +91,20 @@ class server_options {
     head_timeout_ = d;
     return *this;
   }
-  /// From the end of the head to the end of the body (60 s).
+  /// How long the server waits for a body, all its waits together (60 s); each `body_rate` bytes
+  /// that come add a second.
   server_options& body_timeout(duration d) noexcept {
     body_timeout_ = d;
+    return *this;
+  }
+  /// Bytes a second (64 KiB).
+  server_options& body_rate(std::size_t bytes) noexcept {
+    body_rate_ = std::max<std::size_t>(bytes, 1);
+    return *this;
+  }
+  /// How long it waits for the next piece of a body (15 s).
+  server_options& stall_timeout(duration d) noexcept {
+    stall_timeout_ = d;
     return *this;
   }
   /// How long a connection may wait for its next request (60 s).
@@ -83,21 +125,31 @@ class server_options {
 
  private:
   friend class server;
-  friend class server_connection;
+  friend class server_conversation;
   std::size_t max_head_ = std::size_t{64} * 1024;
+  std::size_t max_target_ = std::size_t{8} * 1024;
+  std::size_t max_fields_ = 256;
   std::size_t max_body_ = std::size_t{1024} * 1024;
+  std::uint64_t max_requests_ = std::numeric_limits<std::uint64_t>::max();
   std::size_t max_connections_ = 10'000;
   duration head_timeout_ = std::chrono::seconds{10};
   duration body_timeout_ = std::chrono::seconds{60};
+  std::size_t body_rate_ = std::size_t{64} * 1024;
+  duration stall_timeout_ = std::chrono::seconds{15};
   duration idle_timeout_ = std::chrono::seconds{60};
   duration write_timeout_ = std::chrono::seconds{30};
   duration stop_timeout_ = std::chrono::seconds{5};
+  bool stream_bodies_ = false;
 };
 
-/// A request, complete with its body. Lives until its response has been sent.
+class server_conversation;
+class server_connection;
+
+/// A request. Lives until its response has been sent. One reader of the body at a time.
 class ONELOOP_API server_request {
  public:
-  server_request(request_head head, std::string body, std::string peer)
+  /// Complete, for calling a handler in a test.
+  explicit server_request(request_head head, std::string body = {}, std::string peer = {})
       : head_{std::move(head)}, body_{std::move(body)}, peer_{std::move(peer)} {}
 
   [[nodiscard]] const std::string& method() const noexcept { return head_.method; }
@@ -109,30 +161,42 @@ class ONELOOP_API server_request {
   [[nodiscard]] std::string_view query() const noexcept;
   [[nodiscard]] const headers& fields() const noexcept { return head_.fields; }
   [[nodiscard]] const request_head& head() const noexcept { return head_; }
-  /// The whole body, without its framing.
+  /// The whole body, without its framing; with stream_bodies, what read_body has read.
   [[nodiscard]] std::string& body() noexcept { return body_; }
+  /// At least one byte of the body into the front of `to`, 0 at its end: a handler that reads
+  /// slowly slows the sender. Errors: of the connection, and of what is too slow, too large or no
+  /// HTTP; one that leaves the handler becomes the answer that the server gives by itself.
+  /// Cancellation: loses nothing.
+  [[nodiscard]] task<std::size_t> read_some(std::span<std::byte> to);
+  /// The rest of the body, in body(). Errors: as read_some.
+  [[nodiscard]] task<std::string&> read_body();
+  /// The fields after a chunked body, once it has been read.
+  [[nodiscard]] const headers& trailers() const noexcept;
   /// Who asks: "127.0.0.1:50312".
-  [[nodiscard]] const std::string& peer() const noexcept { return peer_; }
+  [[nodiscard]] std::string peer() const;
 
  private:
+  friend class server_conversation;
+  server_request(request_head head, server_conversation& from)
+      : head_{std::move(head)}, from_{&from} {}
   request_head head_;
   std::string body_;
+  std::size_t taken_ = 0;  // of body_, by read_some
   std::string peer_;
+  server_conversation* from_ = nullptr;
 };
-
-class server_connection;
 
 /// Where a streamed body goes.
 class ONELOOP_API body_writer {
  public:
-  explicit body_writer(server_connection& to) noexcept : to_{to} {}
+  explicit body_writer(server_conversation& to) noexcept : to_{to} {}
   /// Sends a piece; when it returns, the connection has taken it, so a slow peer slows the writer.
   /// `bytes` stays until then. Cancellation: the connection ends, the peer sees a cut body. Errors:
-  /// those of the connection, timeout_error. For a HEAD nothing is sent.
+  /// those of the connection, timeout_error; misuse beyond the length that was promised.
   [[nodiscard]] task<> write(std::string_view bytes);
 
  private:
-  server_connection& to_;
+  server_conversation& to_;
 };
 
 /// What a handler gives back. Setters chain.
@@ -167,8 +231,9 @@ class ONELOOP_API server_response {
                          std::string_view type = "text/plain; charset=utf-8") && {
     return std::move(body(std::move(bytes), type));
   }
-  /// A body that is made while it is sent: chunked, or up to the end of the connection for an
-  /// HTTP/1.0 peer. `source` runs after the head has gone; what it throws cuts the connection.
+  /// A body that is made while it is sent: with the `length` that was promised, else chunked, or up
+  /// to the end of the connection for an HTTP/1.0 peer. `source` runs after the head has gone, not
+  /// for a HEAD; what it throws cuts the connection.
   server_response& stream(body_source source,
                           std::string_view type = "text/plain; charset=utf-8") & {
     source_ = std::move(source);
@@ -179,6 +244,13 @@ class ONELOOP_API server_response {
                            std::string_view type = "text/plain; charset=utf-8") && {
     return std::move(stream(std::move(source), type));
   }
+  /// How long the streamed body is. A source that gives less or more cuts the connection, so that
+  /// the peer does not take a part for the whole.
+  server_response& length(std::uint64_t bytes) & noexcept {
+    length_ = bytes;
+    return *this;
+  }
+  server_response&& length(std::uint64_t bytes) && noexcept { return std::move(length(bytes)); }
   /// Ends the connection after this response.
   server_response& close() & noexcept {
     close_ = true;
@@ -189,23 +261,26 @@ class ONELOOP_API server_response {
   [[nodiscard]] int status() const noexcept { return head_.status; }
 
  private:
-  friend class server_connection;
+  friend class server_conversation;
   response_head head_;
   std::string body_;
   std::string type_;
   body_source source_;
+  std::optional<std::uint64_t> length_;
   bool close_ = false;
 };
 
 /// Answers one request. Called for many connections at a time, on the server's loop; the request
-/// stays until the task has ended.
+/// stays until the task has ended. A peer that leaves meanwhile is noticed when the body is read or
+/// the response written, not before.
 using request_handler = std::function<task<server_response>(server_request&)>;
 
 /// What server::statistics reports.
 struct server_statistics {
   std::size_t connections = 0;  // open now
+  std::size_t idle = 0;         // of them, those that wait for a request
   std::uint64_t accepted = 0;   // connections, since the beginning
-  std::uint64_t requests = 0;   // complete ones
+  std::uint64_t requests = 0;   // given to the handler
   std::uint64_t refused = 0;    // answered with an error by the server itself
   std::uint64_t failed = 0;     // connections that ended by an error
 };
@@ -214,15 +289,18 @@ struct server_statistics {
 ///
 /// Threads: one loop; make a server for each loop (listen_options::reuse_port).
 /// Cancellation of serve: no new connections, idle ones are closed, requests under way are finished
-/// (at most stop_timeout long); then `cancelled`. Closing the listener does the same, and then
-/// serve returns. Errors: serve throws what accept throws, but for EMFILE and its kin, on which it
-/// pauses. Errors of one connection end that connection. Cost: a connection is a party with about
-/// 10 KiB while it is open.
+/// (at most stop_timeout long) and answered with "Connection: close"; then `cancelled`. Closing the
+/// listener does the same, and then serve returns. Errors: serve throws what accept throws, but for
+/// EMFILE and its kin, on which it pauses. Errors of one connection end that connection.
+/// Cost: an idle connection is no party and has no buffer: it is some 500 bytes (TLS: and what
+/// OpenSSL keeps, some 10 KiB more). While a request is under way it is a party with about 12 KiB;
+/// of what a peer has pipelined at most 8 KiB are read ahead.
 class ONELOOP_API server {
  public:
   using stream_step = std::function<task<net::any_stream>(net::any_stream)>;
 
   explicit server(request_handler handler, server_options options = {});
+  ~server();
   server(const server&) = delete;
   server& operator=(const server&) = delete;
 
@@ -234,8 +312,9 @@ class ONELOOP_API server {
   [[nodiscard]] task<> serve(Listener& listener, stream_step prepare = {}) {
     group g{*this, std::move(prepare)};
     co_await with_nursery([&](nursery& n) -> task<> {
-      auto accepting = accept_all(n, listener, g);
-      co_await std::move(accepting);
+      n.start(named{"accept", accept_all<Listener>}, std::ref(listener), std::ref(g));
+      auto keeping = g.keep();
+      co_await std::move(keeping);
     });
   }
   /// Serves one connection until it ends, in the calling party.
@@ -245,50 +324,78 @@ class ONELOOP_API server {
 
  private:
   friend class server_connection;
-  /// The connections of one listener.
+  friend class server_conversation;
+
+  /// The connections of one listener. The busy ones are children of a nursery that only `stop`
+  /// reaches; the idle ones are in the order in which they will have been idle for too long.
   struct ONELOOP_API group {
-    group(server& s, stream_step p) : owner{s}, prepare{std::move(p)} {}
+    group(server& s, stream_step p);
+    ~group();
+    group(const group&) = delete;
+    group& operator=(const group&) = delete;
+    /// Holds the nursery until all have ended after `stop`.
+    task<> keep();
+    void admit(net::any_stream stream, semaphore_permit slot);
+    /// No further request; one that is under way has `stop_timeout` left.
     void stop() noexcept;
+
+    // ---- for connections ----
+    void start(std::unique_ptr<server_connection> c);
+    void rest(std::unique_ptr<server_connection> c);
+    void left_idle() noexcept;
+
     server& owner;
     stream_step prepare;
-    intrusive_list<server_connection> open;
+    loop& home;
+    nursery* busy_nursery = nullptr;
+    event all_left;  // nobody is idle, and nobody will be
+    intrusive_list<server_connection> idle, busy;
+    struct timer final : timer_node {
+      explicit timer(group& g) noexcept;
+      group& owner;
+    } idle_timer{*this};
     bool stopping = false;
   };
 
   template <class Listener>
-  task<> accept_all(nursery& n, Listener& listener, group& g) {
-    try {
-      while (true) {
-        auto slot = co_await slots_.permit();
-        net::any_stream peer;
-        try {
-          auto accepted = co_await listener.accept();
-          peer = net::any_stream{std::move(accepted)};
-        } catch (const error& e) {
-          if (e.code() == errc::closed) break;
-          if (!passes(e)) throw;
-        }
-        if (peer) {
-          n.start(named{"connection", converse}, std::ref(g), std::move(peer), std::move(slot));
-        } else {
-          co_await sleep_for(std::chrono::milliseconds{50});
-        }
+  static task<> accept_all(std::reference_wrapper<Listener> listener,
+                           std::reference_wrapper<group> g) {
+    const struct stopper {
+      group& stopped;
+      ~stopper() { stopped.stop(); }
+    } at_end{g.get()};
+    server& s = g.get().owner;
+    while (true) {
+      auto slot = co_await s.slots_.permit();
+      net::any_stream peer;
+      try {
+        auto accepted = co_await listener.get().accept();
+        peer = net::any_stream{std::move(accepted)};
+      } catch (const error& e) {
+        if (e.code() == errc::closed) break;
+        if (!passes(e)) throw;
       }
-    } catch (const cancelled&) {
-      g.stop();
-      throw;
+      if (peer) {
+        g.get().admit(std::move(peer), std::move(slot));
+      } else {
+        co_await sleep_for(std::chrono::milliseconds{50});
+      }
     }
-    g.stop();
   }
-  static task<> converse(std::reference_wrapper<group> g, net::any_stream stream,
-                         semaphore_permit slot);
+  static task<> converse(std::unique_ptr<server_connection> c);
   /// Whether an accept that failed like this may work later.
   static bool passes(const error& e) noexcept;
+
+  /// What a conversation needs only while it lasts; kept for the next one.
+  struct workspace;
+  std::unique_ptr<workspace> borrow();
+  void give_back(std::unique_ptr<workspace> w);
 
   request_handler handler_;
   server_options options_;
   semaphore slots_;
   server_statistics statistics_;
+  std::vector<std::unique_ptr<workspace>> workspaces_;
 };
 
 /// A server for one listener. Everything given by value lives as long as the task.

@@ -5,8 +5,7 @@
 
 #include "oneloop/base/log.hpp"
 #include "oneloop/http/codec.hpp"
-#include "oneloop/net/net_test.hpp"
-#include "oneloop/net/tcp.hpp"
+#include "oneloop/http/server_test.hpp"
 #include "oneloop/net/unix.hpp"
 #include "oneloop/sync/event.hpp"
 
@@ -22,8 +21,6 @@ using testing::StartsWith;
 
 class http_server : public on_backends {};
 ON_BACKENDS(http_server);
-
-const net::endpoint any_port{net::ip_address::loopback_v4(), 0};
 
 task<> count_to_three(body_writer& out) {
   for (const char* piece : {"one ", "", "two ", "three"}) {
@@ -50,53 +47,12 @@ task<server_response> answer(server_request& r) {
   co_return server_response{}.body(std::move(text)).field("X-Server", "test");
 }
 
-/// Runs `body(listener)` beside a server.
-template <class Body>
-task<> beside_server(server& s, Body& body) {
-  net::tcp_listener l{any_port};
-  co_await with_nursery([&](nursery& n) -> task<> {
-    n.start([&]() -> task<> {
-      auto serving = s.serve(l);
-      co_await std::move(serving);
-    });
-    auto running = body(l);
-    co_await std::move(running);
-    n.cancel();
-  });
-}
-
-/// Sends `text` on a new connection, ends its direction, and gives all that comes back.
-task<std::string> exchange(net::tcp_listener& l, std::string text, bool end = true) {
-  auto s = co_await net::connect(l.local_endpoint());
-  (void)co_await s.write_all(bytes_of(text));
-  if (end) co_await s.shutdown_write();
-  std::string reply;
-  try {
-    reply = co_await read_all(s);
-  } catch (const error& e) {
-    reply = std::string{"error: "} + e.what();
-  }
-  co_return reply;
-}
-
 /// What a server with these options replies to `text`.
-std::string reply_to(const std::string& backend, std::string text, server_options options = {},
-                     bool end = true, server_statistics* statistics = nullptr) {
-  std::string reply;
-  auto program = [&]() -> task<> {
-    server s{answer, options};
-    auto body = [&](net::tcp_listener& l) -> task<> {
-      auto exchanging = exchange(l, text, end);
-      reply = co_await std::move(exchanging);
-    };
-    co_await fail_after(20s, beside_server(s, body));
-    if (statistics != nullptr) *statistics = s.statistics();
-  };
-  run(program(), backend);
-  return reply;
+std::string reply_to(const std::string& backend, const std::string& text,
+                     server_options options = {}, bool end = true,
+                     server_statistics* statistics = nullptr) {
+  return test::reply_to(answer, backend, text, options, end, statistics);
 }
-
-const std::string host = "Host: test\r\n";
 
 TEST_P(http_server, answers_and_keeps_the_connection) {
   server_statistics statistics;
