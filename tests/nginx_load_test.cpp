@@ -225,11 +225,16 @@ TEST_P(nginx_load, the_library_loses_no_url_and_no_descriptor) {
     auto program = [&]() -> task<> {
       std::vector<std::string> list;
       for (std::size_t i = 0; i < urls; ++i) list.push_back(server.url(scheme, i));
-      auto options = check_options{}
-                         .concurrency(at_a_time)
-                         .method(check_method::get)
-                         .ca_file(server.file("ca.pem").string())
-                         .timeout(60s);
+      // A thousand handshakes at a time on a busy machine take what they take.
+      oneloop::http::phase_timeouts patient;
+      patient.connect = patient.tls = patient.write = patient.first_byte = patient.stall = 60s;
+      auto options =
+          check_options{}
+              .concurrency(at_a_time)
+              .method(check_method::get)
+              .timeout(60s)
+              .client(oneloop::http::client_options{}.per_host(at_a_time).timeouts(patient).ca_file(
+                  server.file("ca.pem").string()));
       auto checking = check_urls(std::move(list), check_sink{sink}, std::move(options));
       const auto summary = co_await oneloop::fail_after(100s, std::move(checking));
       EXPECT_EQ(summary.total(), urls);
@@ -252,7 +257,8 @@ TEST_P(nginx_load, the_tool_reports_every_url) {
   spill(server.file("list"), list);
   const pid_t pid =
       start({tool_path(), "check", "--from", server.file("list"), "-c", std::to_string(at_a_time),
-             "--backend", backend, "--cacert", server.file("ca.pem"), "--timeout", "60s"},
+             "--backend", backend, "--cacert", server.file("ca.pem"), "--timeout", "60s",
+             "--connect-timeout", "60s", "--per-host", std::to_string(at_a_time)},
             server.file("report"));
   ASSERT_GT(pid, 0);
   int status = -1;

@@ -8,11 +8,23 @@
 //     auto summary = co_await oneloop::check_urls(urls, report, oneloop::check_options{});
 //
 // Every input gets exactly one verdict, in the order in which they are found; equal inputs are not
-// merged. An input is OK if what it leads to, after redirects, answers with a status of 2xx.
-// Everything runs on the loop of whoever awaits. Memory does not grow with the number of inputs.
+// merged. An input is OK if what it leads to, after redirects, answers with a status that is
+// accepted (2xx). Each try has cookies of its own, from the first redirect to the last.
+//
+// *Retries*: what may be better in a moment (5xx, 408, 429, timeouts, connections that break) is
+// tried again: after the fresh inputs, or while the source has nothing to give. The delay before
+// the n-th retry is any up to `first` * 2^(n-1), at most `most` (see `backoff`). A server that says
+// when to come back (Retry-After, RateLimit-Reset with nothing remaining) is taken at its word, and
+// until then nothing else is asked of its host; a wait of more than max_wait is not taken: the
+// verdict then says so.
+//
+// Everything runs on the loop of whoever awaits. Memory does not grow with the number of inputs: at
+// most max_pending of them (or 16 MiB) wait for a retry; when there are that many, the next one due
+// goes before fresh inputs.
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -31,11 +43,43 @@
 
 namespace oneloop::inline v0 {
 
+namespace detail {
+class check_probe;
+class check_schedule;
+}  // namespace detail
+
 /// How to ask.
 enum class check_method : std::uint8_t {
   automatic,  // HEAD, and then GET where HEAD fails in a way that GET may not
   head,
   get,
+};
+
+/// A set of HTTP statuses. `status_set{}.add(200, 299).add(304)`
+class status_set {
+ public:
+  /// Those from `low` to `high`, both included; what is not from 100 to 999 is left out.
+  status_set& add(int low, int high) noexcept {
+    for (int s = low < lowest ? lowest : low; s <= high && s <= highest; ++s) in_.set(index(s));
+    return *this;
+  }
+  status_set& add(int status) noexcept { return add(status, status); }
+  [[nodiscard]] bool contains(int status) const noexcept {
+    return status >= lowest && status <= highest && in_.test(index(status));
+  }
+
+ private:
+  static constexpr int lowest = 100, highest = 999;
+  static constexpr std::size_t index(int s) noexcept {
+    return static_cast<std::size_t>(s - lowest);
+  }
+  std::bitset<highest - lowest + 1> in_;
+};
+
+/// What goes on while check_urls runs.
+struct check_progress {
+  std::size_t running = 0;  // checks under way
+  std::size_t waiting = 0;  // inputs that wait for a retry, or for a host to be asked again
 };
 
 /// How to check. Setters chain.
@@ -51,33 +95,31 @@ class check_options {
     return *this;
   }
   /// How long a request may take with its redirects, from the lookup of the name to the end of the
-  /// body (30 s); of that at most 10 s each for the lookup, the connection and the TLS handshake.
+  /// body (30 s). Each phase of it has a limit of its own in the client's options.
   check_options& timeout(duration d) noexcept {
     timeout_ = d;
     return *this;
   }
-  /// Redirects that are followed (10).
-  check_options& max_redirects(int n) noexcept {
-    max_redirects_ = n;
+  /// How often a check is tried again that failed for a passing reason (2).
+  check_options& retries(int n) noexcept {
+    retries_ = n < 0 ? 0 : n;
     return *this;
   }
-  /// Connections at a time to one host and port; as many as checks unless said otherwise.
-  check_options& per_host(std::size_t n) noexcept {
-    per_host_ = n;
+  /// The longest delay before a first retry (1 s), and before any (30 s).
+  check_options& backoff(duration first, duration most = std::chrono::seconds{30}) noexcept {
+    backoff_first_ = first;
+    backoff_most_ = most;
     return *this;
   }
-  /// A PEM file with the authorities to trust in place of the system's.
-  check_options& ca_file(std::string path) {
-    ca_file_ = std::move(path);
+  /// Statuses that are OK (200 to 299).
+  check_options& accept(const status_set& statuses) noexcept {
+    accept_ = statuses;
     return *this;
   }
-  /// Does not verify certificates.
-  check_options& insecure(bool on = true) noexcept {
-    insecure_ = on;
-    return *this;
-  }
-  check_options& user_agent(std::string text) {
-    user_agent_ = std::move(text);
+  /// How requests are sent: connections, TLS, proxies, header fields, redirects and so on. Its
+  /// total_timeout is replaced by `timeout`, and its cookies by those of each check.
+  check_options& client(http::client_options options) {
+    client_ = std::move(options);
     return *this;
   }
   /// How long, after a cancel, the sink may still take for what is left (10 s).
@@ -85,18 +127,33 @@ class check_options {
     last_words_ = d;
     return *this;
   }
+  /// Keeps `p` up to date, on the loop's thread. It must live as long as the task.
+  check_options& progress(check_progress& p) noexcept {
+    progress_ = &p;
+    return *this;
+  }
 
  private:
-  friend class link_checker;
+  friend class detail::check_probe;
+  friend class detail::check_schedule;
   std::size_t concurrency_ = 64;
-  std::size_t per_host_ = 0;
   check_method method_ = check_method::automatic;
   duration timeout_ = std::chrono::seconds{30};
+  int retries_ = 2;
+  duration backoff_first_ = std::chrono::seconds{1};
+  duration backoff_most_ = std::chrono::seconds{30};
   duration last_words_ = std::chrono::seconds{10};
-  int max_redirects_ = 10;
-  bool insecure_ = false;
-  std::string ca_file_;
-  std::string user_agent_;
+  status_set accept_ = status_set{}.add(200, 299);
+  http::client_options client_;
+  check_progress* progress_ = nullptr;
+};
+
+/// Bounds of the retries.
+struct check_limits {
+  /// Inputs that wait for a retry.
+  static constexpr std::size_t max_pending = 4096;
+  /// The longest time that a server may ask to wait.
+  static constexpr std::chrono::seconds max_wait{60};
 };
 
 /// Why an input is bad.
@@ -113,17 +170,27 @@ class check_error {
   std::string message_;
 };
 
-/// The verdict on one input.
+/// One redirect that was followed; its URLs are without user and password.
+struct check_redirect {
+  int status;
+  std::string from;
+  std::string to;
+};
+
+/// The verdict on one input: that of its last try.
 struct ONELOOP_API check_result {
   explicit check_result(std::string input) : url{std::move(input)} {}
 
-  std::string url;                   // as it was given
-  bool ok = false;                   // then there is no error, else there is one
-  int status = 0;                    // of the last response; 0 if there was none
-  std::string final_url;             // where that came from; empty if there was none
-  std::optional<check_error> error;  // the last one
-  std::uint64_t bytes = 0;           // of the body, as far as it was read
-  http::timing times;                // of the last exchange; `total` of all of them
+  std::string url;                        // as it was given
+  bool ok = false;                        // then there is no error, else there is one
+  int status = 0;                         // of the last response; 0 if there was none
+  std::string final_url;                  // where that came from, without user and password
+  std::vector<check_redirect> redirects;  // that led there
+  std::optional<check_error> error;       // the last one
+  std::string warning;                    // of client_options::insecure: the certificate's fault
+  int attempts = 0;                       // tries; HEAD and then GET are one, 0: nothing was asked
+  std::uint64_t bytes = 0;                // of the body, as far as it was read
+  http::timing times;  // of the last exchange; `total` of all of them, without the waits in between
 };
 
 /// Counts verdicts.
@@ -161,11 +228,13 @@ using check_sink = std::move_only_function<task<>(check_result)>;
 
 /// Checks what `source` gives. Everything given by value lives as long as the task.
 ///
-/// Cancellation: no new checks; those under way are given up and delivered as
-/// http::error_kind::cancelled, and so is what the source has at hand; then it throws `cancelled`
-/// (count in the sink what you need to know then).
+/// Cancellation: no new checks and no retries. Inputs that have failed before are delivered with
+/// that failure; others under way are given up and delivered as http::error_kind::cancelled, and so
+/// is what the source has at hand. Then it throws `cancelled` (count in the sink what you need to
+/// know then).
 /// Errors: what `source` and `sink` throw ends everything and is thrown on. What is wrong with an
-/// input is in its verdict, and so is a `ca_file` that cannot be used (http::error_kind::tls).
+/// input is in its verdict, and so is a certificate or key file that cannot be used
+/// (http::error_kind::tls).
 [[nodiscard]] ONELOOP_API task<check_summary> check_urls(check_source source, check_sink sink,
                                                          check_options options = {});
 /// Checks a list.

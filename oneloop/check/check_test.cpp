@@ -65,6 +65,23 @@ class site {
     if (path == "/410") co_return server_response{410};
     if (path == "/304") co_return server_response{304};
     if (path == "/teapot") co_return server_response{418}.reason("Short and Stout");
+    if (path == "/flaky") {
+      co_return server_response{seen_["HEAD /flaky"] + seen_["GET /flaky"] < 5 ? 503 : 200};
+    }
+    if (path == "/busy") {
+      if (seen_["HEAD /busy"] + seen_["GET /busy"] > 2) co_return server_response{};
+      co_return server_response{429}.field("Retry-After", "0");
+    }
+    if (path == "/busy-for-long") {
+      co_return server_response{429}.field("Retry-After", "7200");
+    }
+    if (path == "/cookie") {
+      if (r.fields().get("Cookie") == "seen=yes") co_return server_response{}.body("welcome\n");
+      co_return server_response{302}
+          .field("Location", "/cookie?again")
+          .field("Set-Cookie", "seen=yes; Path=/");
+    }
+    if (path == "/moved-twice") co_return server_response{307}.field("Location", "/moved");
     if (path == "/moved") co_return server_response{301}.field("Location", "/ok");
     if (path == "/loop") co_return server_response{302}.field("Location", "/loop");
     if (path == "/big") co_return server_response{}.body(std::string(1'000'000, 'x'));
@@ -186,7 +203,7 @@ TEST_P(check, says_what_is_wrong) {
     };
     std::vector<std::string> inputs;
     for (const auto& [url, error] : wanted) inputs.push_back(url);
-    auto asking = verdicts(s, inputs, check_options{});
+    auto asking = verdicts(s, inputs, check_options{}.retries(0));
     const auto all = co_await std::move(asking);
     EXPECT_EQ(all.size(), wanted.size());
     for (const auto& r : all) EXPECT_EQ(error_of(r), wanted.at(r.url)) << r.url;
@@ -213,7 +230,7 @@ TEST_P(check, tells_a_closed_port_a_loop_and_silence_apart) {
   });
   go([]() -> task<> {
     site s;
-    auto third = verdict(s, s.url("/hang"), check_options{}.timeout(100ms));
+    auto third = verdict(s, s.url("/hang"), check_options{}.timeout(100ms).retries(0));
     const auto silent = co_await std::move(third);
     EXPECT_EQ(silent.error ? silent.error->kind() : error_kind::status, error_kind::timeout);
     EXPECT_LT(silent.times.total, 2s);
@@ -229,6 +246,147 @@ TEST_P(check, follows_redirects) {
     EXPECT_EQ(r.url, s.url("/moved#part"));
     EXPECT_EQ(r.final_url, s.url("/ok#part"));
   });
+}
+
+TEST_P(check, tells_the_redirects) {
+  go([]() -> task<> {
+    site s;
+    auto asking = verdict(s, s.url("/moved-twice"));
+    const auto r = co_await std::move(asking);
+    EXPECT_TRUE(r.ok) << error_of(r);
+    EXPECT_EQ(r.redirects.size(), 2u);
+    if (r.redirects.size() == 2) {
+      EXPECT_EQ(r.redirects[0].status, 307);
+      EXPECT_EQ(r.redirects[0].from, s.url("/moved-twice"));
+      EXPECT_EQ(r.redirects[0].to, s.url("/moved"));
+      EXPECT_EQ(r.redirects[1].status, 301);
+      EXPECT_EQ(r.redirects[1].to, s.url("/ok"));
+    }
+  });
+}
+
+TEST_P(check, a_check_keeps_cookies_through_its_redirects_and_no_longer) {
+  go([]() -> task<> {
+    site s;
+    std::vector<std::string> inputs(2, s.url("/cookie"));
+    auto asking = verdicts(s, inputs, check_options{}.concurrency(1));
+    const auto all = co_await std::move(asking);
+    for (const auto& r : all) {
+      EXPECT_TRUE(r.ok) << error_of(r);
+      EXPECT_EQ(r.redirects.size(), 1u);
+    }
+  });
+}
+
+TEST_P(check, accepts_what_it_is_told_to) {
+  go([]() -> task<> {
+    site s;
+    std::vector<std::string> inputs{s.url("/ok"), s.url("/304"), s.url("/410"), s.url("/none")};
+    auto asking = verdicts(s, inputs, check_options{}.accept(status_set{}.add(304).add(404, 499)));
+    const auto all = co_await std::move(asking);
+    EXPECT_EQ(all.size(), 4u);
+    for (const auto& r : all) EXPECT_EQ(r.ok, r.status != 200) << r.url;
+  });
+}
+
+TEST_P(check, what_may_pass_is_tried_again) {
+  go([]() -> task<> {
+    site s;
+    auto first = verdict(s, s.url("/flaky"), check_options{}.backoff(1ms));
+    const auto flaky = co_await std::move(first);
+    EXPECT_TRUE(flaky.ok) << error_of(flaky);
+    EXPECT_EQ(flaky.attempts, 3);  // HEAD and GET, twice, and a HEAD
+    EXPECT_EQ(s.count("HEAD /flaky"), 3);
+    EXPECT_EQ(s.count("GET /flaky"), 2);
+  });
+  go([]() -> task<> {
+    site s;
+    auto second = verdict(s, s.url("/hang"), check_options{}.timeout(50ms).backoff(1ms));
+    const auto silent = co_await std::move(second);
+    EXPECT_EQ(silent.error ? silent.error->kind() : error_kind::status, error_kind::timeout);
+    EXPECT_EQ(silent.attempts, 3);
+    EXPECT_EQ(s.count("HEAD /hang"), 3);
+    EXPECT_GE(silent.times.total, 6 * 50ms);
+  });
+  go([]() -> task<> {
+    site s;
+    auto third = verdict(s, s.closed_port(), check_options{}.backoff(1ms));
+    const auto refused = co_await std::move(third);
+    EXPECT_EQ(refused.attempts, 1);
+  });
+}
+
+TEST_P(check, p16_retry_after_is_honoured_up_to_a_minute) {
+  go([]() -> task<> {
+    site s;
+    auto first = verdict(s, s.url("/busy"), check_options{});
+    const auto busy = co_await std::move(first);
+    EXPECT_TRUE(busy.ok) << error_of(busy);
+    EXPECT_EQ(busy.attempts, 2);
+  });
+  go([]() -> task<> {
+    site s;
+    auto second = verdict(s, s.url("/busy-for-long"), check_options{});
+    const auto busy = co_await std::move(second);
+    EXPECT_EQ(busy.attempts, 1);
+    EXPECT_EQ(error_of(busy),
+              "status: 429 Too Many Requests, to be asked again in 7200 s: longer than the 60 s "
+              "that are waited");
+  });
+}
+
+/// Closes the first connections without an answer, or in the middle of it; then answers.
+class breaking_server {
+ public:
+  explicit breaking_server(std::string_view first_answer) : first_answer_{first_answer} {}
+  [[nodiscard]] std::string url() const {
+    return "http://" + listener_.local_endpoint().to_string() + "/";
+  }
+  task<> serve() {
+    while (true) {
+      auto stream = co_await listener_.accept();
+      auto request = read_text(stream);
+      (void)co_await std::move(request);
+      const std::string answer{++connections_ <= 2 ? first_answer_ : whole};
+      if (!answer.empty()) (void)co_await stream.write_all(net::bytes_of(answer));
+    }
+  }
+
+ private:
+  static constexpr std::string_view whole =
+      "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfine";
+  net::tcp_listener listener_{net::endpoint{net::ip_address::loopback_v4(), 0}};
+  std::string_view first_answer_;
+  int connections_ = 0;
+};
+
+TEST_P(check, p05_a_connection_that_breaks_is_tried_again) {
+  for (const std::string_view broken :
+       {"", "HTTP/1.1 2", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfi"}) {
+    go([broken]() -> task<> {
+      breaking_server server{broken};
+      std::vector<check_result> all;
+      auto keep = [&](check_result r) -> task<> {
+        all.push_back(std::move(r));
+        co_return;
+      };
+      co_await with_nursery([&](nursery& n) -> task<> {
+        n.start([&]() -> task<> {
+          auto serving = server.serve();
+          co_await std::move(serving);
+        });
+        std::vector<std::string> one{server.url()};
+        auto options = check_options{}.method(check_method::get).backoff(1ms);
+        auto checking = check_urls(one, check_sink{keep}, std::move(options));
+        (void)co_await std::move(checking);
+        n.cancel();
+      });
+      EXPECT_EQ(all.size(), 1u);
+      EXPECT_TRUE(all.at(0).ok) << broken << ": " << error_of(all.at(0));
+      EXPECT_EQ(all.at(0).attempts, 3);
+      EXPECT_EQ(all.at(0).bytes, 4u);
+    });
+  }
 }
 
 TEST_P(check, equal_inputs_get_a_verdict_each) {

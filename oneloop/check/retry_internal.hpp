@@ -1,0 +1,91 @@
+// What waits for another try, and which hosts are left alone meanwhile. Values without a clock of
+// their own. Internal to check/.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "oneloop/base/clock.hpp"
+#include "oneloop/check/check.hpp"
+
+namespace oneloop::inline v0::detail {
+
+/// Results by the time at which they are to be tried again; equal times in the order in which they
+/// came. Full at max_pending results or max_bytes; it takes what is under way even then.
+class retry_queue {
+ public:
+  static constexpr std::size_t max_bytes = std::size_t{16} * 1024 * 1024;
+
+  void push(time_point due, check_result r) {
+    bytes_ += size_of(r);
+    heap_.push_back({due, next_++, std::move(r)});
+    std::ranges::push_heap(heap_, later);
+  }
+  /// The first one due. There must be one.
+  check_result pop() {
+    std::ranges::pop_heap(heap_, later);
+    check_result r = std::move(heap_.back().result);
+    heap_.pop_back();
+    bytes_ -= size_of(r);
+    return r;
+  }
+  [[nodiscard]] time_point due() const noexcept { return heap_.front().due; }
+  [[nodiscard]] bool empty() const noexcept { return heap_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return heap_.size(); }
+  [[nodiscard]] bool full() const noexcept {
+    return heap_.size() >= check_limits::max_pending || bytes_ >= max_bytes;
+  }
+
+ private:
+  struct entry {
+    time_point due;
+    std::uint64_t order;
+    check_result result;
+  };
+  static bool later(const entry& a, const entry& b) noexcept {
+    return a.due != b.due ? a.due > b.due : a.order > b.order;
+  }
+  static std::size_t size_of(const check_result& r) noexcept {
+    std::size_t n = r.url.size() + r.final_url.size() + (r.error ? r.error->message().size() : 0);
+    for (const auto& step : r.redirects) n += step.from.size() + step.to.size();
+    return n;
+  }
+
+  std::vector<entry> heap_;
+  std::size_t bytes_ = 0;
+  std::uint64_t next_ = 0;
+};
+
+/// Hosts that asked for a pause: at most max_hosts of them; more are not remembered.
+class host_pauses {
+ public:
+  static constexpr std::size_t max_hosts = 4096;
+
+  void pause(std::string host, time_point until, time_point now) {
+    if (hosts_.size() >= max_hosts) {
+      std::erase_if(hosts_, [&](const auto& h) { return h.second <= now; });
+      if (hosts_.size() >= max_hosts) return;
+    }
+    auto& end = hosts_[std::move(host)];
+    end = std::max(end, until);
+  }
+  /// When the host may be asked again: not after `now` if it may be now.
+  [[nodiscard]] time_point until(const std::string& host, time_point now) {
+    const auto found = hosts_.find(host);
+    if (found == hosts_.end()) return now;
+    if (found->second > now) return found->second;
+    hosts_.erase(found);
+    return now;
+  }
+  [[nodiscard]] bool empty() const noexcept { return hosts_.empty(); }
+
+ private:
+  std::unordered_map<std::string, time_point> hosts_;
+};
+
+}  // namespace oneloop::inline v0::detail
