@@ -1,335 +1,13 @@
 // The real program, from outside: what it prints, how it ends, what signals do to it.
-#include <fcntl.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdlib.h>
-#include <sys/ioctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tool.hpp"
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <future>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
 
-#include "oneloop/http/server.hpp"
-#include "oneloop/http/server_tls.hpp"
-#include "oneloop/loop/loop.hpp"
-#include "oneloop/loop/sleep.hpp"
-#include "oneloop/net/raw_address.hpp"
-#include "oneloop/net/tcp.hpp"
-#include "oneloop/net/tls_engine.hpp"
-#include "oneloop/task/region.hpp"
-#include "oneloop/task/run.hpp"
-#include "oneloop/testing/test_ca.hpp"
-
-extern char** environ;
-
+namespace tool_test {
 namespace {
 
-using namespace std::chrono_literals;
 using nlohmann::json;
-using testing::ContainsRegex;
-using testing::ElementsAre;
-using testing::EndsWith;
-using testing::HasSubstr;
-using testing::Not;
-using testing::StartsWith;
-using testing::UnorderedElementsAre;
-using clock_type = std::chrono::steady_clock;
-
-// ---- the program ----
-
-/// The program is built beside its tests.
-std::string tool_path() {
-  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "oneloop").string();
-}
-
-class descriptor {
- public:
-  explicit descriptor(int fd = -1) : fd_{fd} {}
-  descriptor(descriptor&& o) noexcept : fd_{std::exchange(o.fd_, -1)} {}
-  descriptor& operator=(descriptor&& o) noexcept {
-    std::swap(fd_, o.fd_);
-    return *this;
-  }
-  ~descriptor() { reset(); }
-  void reset() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-std::pair<descriptor, descriptor> make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) std::abort();
-  return {descriptor{ends[0]}, descriptor{ends[1]}};
-}
-
-/// A process of ours with pipes on its standard streams. Never outlives the test.
-class process {
- public:
-  /// `terminal`: becomes its standard error (and output, if `out_too`).
-  explicit process(std::vector<std::string> command, int terminal = -1, bool out_too = false) {
-    auto input = make_pipe();
-    auto output = make_pipe();
-    auto errors = make_pipe();
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, input.first.get(), 0);
-    posix_spawn_file_actions_adddup2(&actions, out_too ? terminal : output.second.get(), 1);
-    posix_spawn_file_actions_adddup2(&actions, terminal >= 0 ? terminal : errors.second.get(), 2);
-    std::vector<char*> argv;
-    for (auto& word : command) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    begun_ = clock_type::now();
-    if (::posix_spawn(&pid_, command[0].c_str(), &actions, nullptr, argv.data(), environ) != 0) {
-      pid_ = -1;
-      ADD_FAILURE() << "cannot start " << command[0];
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    in_ = std::move(input.second);
-    out_ = std::move(output.first);
-    err_ = std::move(errors.first);
-  }
-  ~process() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-  }
-  process(const process&) = delete;
-  process& operator=(const process&) = delete;
-
-  void write(std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t n = ::write(in_.get(), text.data(), text.size());
-      if (n <= 0) break;
-      text.remove_prefix(static_cast<std::size_t>(n));
-    }
-  }
-  void end_input() { in_.reset(); }
-  void close_output() { out_.reset(); }
-  void signal(int s) { ::kill(pid_, s); }
-  /// Reads its standard output until it holds `text`, or for 10 seconds.
-  bool wait_for_output(std::string_view text) {
-    const auto until = clock_type::now() + 10s;
-    while (out.find(text) == out.npos && clock_type::now() < until) {
-      if (!gather(100ms, true)) break;
-    }
-    return out.find(text) != out.npos;
-  }
-  /// Until it has ended, at most 40 seconds: its exit status, or minus the signal that ended it.
-  int wait(bool read_output = true) {
-    in_.reset();
-    const auto until = clock_type::now() + 40s;
-    int status = 0;
-    while (clock_type::now() < until) {
-      (void)gather(20ms, read_output);
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-        pid_ = -1;
-        while (gather(0ms, read_output)) {
-        }
-        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-      }
-    }
-    ADD_FAILURE() << "the program did not end";
-    return -1;
-  }
-  [[nodiscard]] clock_type::time_point begun() const { return begun_; }
-
-  std::string out, err;
-
- private:
-  /// Reads what comes within `patience`; false if both streams have ended (or nothing came at
-  /// once).
-  bool gather(std::chrono::milliseconds patience, bool with_output) {
-    pollfd fds[2] = {{with_output ? out_.get() : -1, POLLIN, 0}, {err_.get(), POLLIN, 0}};
-    if (fds[0].fd < 0 && fds[1].fd < 0) {
-      std::this_thread::sleep_for(patience);
-      return false;
-    }
-    if (::poll(fds, 2, static_cast<int>(patience.count())) <= 0) return patience > 0ms;
-    take(fds[0], out_, out);
-    take(fds[1], err_, err);
-    return out_.get() >= 0 || err_.get() >= 0;
-  }
-  static void take(const pollfd& p, descriptor& from, std::string& to) {
-    if (p.fd < 0 || p.revents == 0) return;
-    char buffer[65536];
-    const ssize_t n = ::read(from.get(), buffer, sizeof buffer);
-    if (n <= 0) {
-      from.reset();
-    } else {
-      to.append(buffer, static_cast<std::size_t>(n));
-    }
-  }
-
-  pid_t pid_ = -1;
-  descriptor in_, out_, err_;
-  clock_type::time_point begun_;
-};
-
-std::vector<std::string> check_command(std::vector<std::string> arguments) {
-  std::vector<std::string> all{tool_path(), "check"};
-  all.insert(all.end(), arguments.begin(), arguments.end());
-  return all;
-}
-
-struct outcome {
-  int status = 0;
-  std::string out, err;
-};
-
-outcome check(std::vector<std::string> arguments, std::string_view input = {}) {
-  process p{check_command(std::move(arguments))};
-  p.write(input);
-  p.end_input();
-  outcome o;
-  o.status = p.wait();
-  o.out = p.out;
-  o.err = p.err;
-  return o;
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (std::size_t at = 0; at < text.size();) {
-    const auto end = std::min(text.find('\n', at), text.size());
-    lines.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return lines;
-}
-
-// ---- a site in this process, on a thread of its own ----
-
-class site {
- public:
-  /// `more`: additional origins.
-  explicit site(int more = 0) {
-    for (int i = 0; i < more; ++i) more_.emplace_back(at_);
-    std::promise<oneloop::cancel_handle> ready;
-    auto handle = ready.get_future();
-    thread_ = std::thread{[this, &ready] { oneloop::run(serve(ready)); }};
-    stop_ = handle.get();
-  }
-  ~site() {
-    stop_.cancel();
-    thread_.join();
-  }
-  [[nodiscard]] std::string url(std::string_view path) const {
-    return "http://" + plain_.local_endpoint().to_string() + std::string{path};
-  }
-  [[nodiscard]] std::string https(std::string_view path) const {
-    return "https://" + secure_.local_endpoint().to_string() + std::string{path};
-  }
-  [[nodiscard]] std::vector<std::string> urls_of_more(std::string_view path) const {
-    std::vector<std::string> urls;
-    for (const auto& l : more_) {
-      urls.push_back("http://" + l.local_endpoint().to_string() + std::string{path});
-    }
-    return urls;
-  }
-  /// A port that nobody listens on.
-  [[nodiscard]] std::string refused() const {
-    return "http://" + oneloop::net::raw_address::local_of(taken_.get()).to_endpoint().to_string();
-  }
-  [[nodiscard]] std::string ca() const { return ca_.certificate(); }
-
- private:
-  static oneloop::task<oneloop::http::server_response> answer(oneloop::http::server_request& r) {
-    using response = oneloop::http::server_response;
-    const std::string path{r.path()};
-    if (path.starts_with("/ok")) co_return response{}.body("fine\n");
-    if (path == "/slow") {
-      co_await oneloop::sleep_for(30ms);
-      co_return response{}.body("late\n");
-    }
-    if (path == "/hang") co_await oneloop::sleep_forever();
-    if (path == "/moved") co_return response{301}.field("Location", "/ok#here");
-    if (path == "/loop") co_return response{302}.field("Location", "/loop");
-    if (path == "/500") co_return response{500};
-    co_return response{404};
-  }
-  oneloop::task<> serve(std::promise<oneloop::cancel_handle>& ready) {
-    const auto identity = ca_.issue({"localhost", "127.0.0.1"});
-    oneloop::net::tls_server_options o;
-    o.certificate = identity.certificate;
-    o.key = identity.key;
-    const auto context = oneloop::net::tls_context::server(o);
-    oneloop::http::server server{answer, oneloop::http::server_options{}.stop_timeout(50ms)};
-    (void)co_await oneloop::with_scope(
-        oneloop::scope_options{}, [&](oneloop::cancel_scope& scope) -> oneloop::task<> {
-          ready.set_value(scope.handle());
-          co_await oneloop::with_nursery([&](oneloop::nursery& n) -> oneloop::task<> {
-            n.start([&]() -> oneloop::task<> { return server.serve(plain_); });
-            for (auto& l : more_) {
-              n.start([&server, &l]() -> oneloop::task<> { return server.serve(l); });
-            }
-            n.start([&]() -> oneloop::task<> {
-              return server.serve(secure_, oneloop::http::tls_handshake(context));
-            });
-            co_await oneloop::sleep_forever();
-          });
-        });
-  }
-  static int take_port() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const oneloop::net::raw_address any{at_};
-    EXPECT_EQ(::bind(fd, any.data(), any.size()), 0);
-    return fd;
-  }
-
-  static constexpr oneloop::net::endpoint at_{oneloop::net::ip_address::loopback_v4(), 0};
-  oneloop::net::tcp_listener plain_{at_}, secure_{at_};
-  std::vector<oneloop::net::tcp_listener> more_;
-  descriptor taken_{take_port()};
-  oneloop::testing::test_ca ca_;
-  oneloop::cancel_handle stop_;
-  std::thread thread_;
-};
-
-/// A file that is gone after the test.
-class temporary_file {
- public:
-  explicit temporary_file(std::string_view text) {
-    path_ = ::testing::TempDir() + "oneloop-tool-test-XXXXXX";
-    const int fd = ::mkstemp(path_.data());
-    EXPECT_EQ(::write(fd, text.data(), text.size()), std::ssize(text));
-    ::close(fd);
-  }
-  ~temporary_file() { ::unlink(path_.c_str()); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-class tool : public testing::Test {
- protected:
-  void SetUp() override {
-    if (::access(tool_path().c_str(), X_OK) != 0) GTEST_SKIP() << tool_path() << " is not built";
-    ::signal(SIGPIPE, SIG_IGN);
-  }
-  site s;
-};
 
 // ---- text ----
 
@@ -342,7 +20,8 @@ TEST_F(tool, everything_ok_is_exit_status_0) {
 
 TEST_F(tool, something_bad_is_exit_status_1_and_says_why) {
   const auto closed = s.refused();
-  const auto o = check({s.url("/ok"), s.url("/none"), s.url("/500"), closed, "nonsense"});
+  const auto o =
+      check({s.url("/ok"), s.url("/none"), s.url("/500"), closed, "nonsense", "--retries", "0"});
   EXPECT_EQ(o.status, 1);
   EXPECT_THAT(
       lines_of(o.out),
@@ -370,7 +49,7 @@ TEST_F(tool, every_backend_works) {
 
 TEST_F(tool, a_timeout_is_a_verdict) {
   const auto begun = clock_type::now();
-  const auto o = check({"--timeout", "200ms", s.url("/hang")});
+  const auto o = check({"--timeout", "200ms", "--retries", "0", s.url("/hang")});
   EXPECT_EQ(o.status, 1);
   EXPECT_THAT(o.out, StartsWith(s.url("/hang") + " Bad: "));
   EXPECT_LT(clock_type::now() - begun, 3s);
@@ -507,7 +186,7 @@ TEST_F(tool, writes_one_json_document) {
   for (const auto& [kind, count] : summary["by_kind"].items()) kinds.push_back(kind);
   EXPECT_THAT(kinds, UnorderedElementsAre("bad_url", "dns", "refused", "unreachable", "reset",
                                           "tls", "timeout", "protocol", "redirect", "too_large",
-                                          "status", "cancelled"));
+                                          "status", "proxy", "forbidden", "cancelled"));
   EXPECT_EQ(summary["by_kind"]["tls"], 1);
   EXPECT_TRUE(summary["seconds"].is_number());
 }
@@ -535,7 +214,7 @@ TEST_F(tool, wrong_usage_is_exit_status_2_and_says_what) {
       {{"--timeout", "0", "http://a/"}, "--timeout 0: must be from 1ms to 24h"},
       {{"--timeout", "-1s", "http://a/"}, "--timeout"},
       {{"--method", "put", "http://a/"}, "--method put: must be auto, head or get"},
-      {{"--format", "xml", "http://a/"}, "--format xml: must be text or json"},
+      {{"--format", "xml", "http://a/"}, "--format xml: must be text, json or ndjson"},
       {{"--backend", "kqueue", "http://a/"}, "--backend kqueue: must be auto, epoll or io_uring"},
       {{"--cacert", "/nonexistent.pem", "http://a/"}, "--cacert /nonexistent.pem: No such file"},
       {{"--cacert", empty.path(), "http://a/"}, empty.path()},
@@ -666,8 +345,8 @@ TEST_F(tool, shows_its_progress_on_a_terminal_only) {
   ASSERT_GE(terminal.get(), 0);
   const winsize size{25, 100, 0, 0};
   ::ioctl(master.get(), TIOCSWINSZ, &size);
-  std::vector<std::string> command{"/usr/bin/env", "TERM=xterm", tool_path(),
-                                   "check",        "--timeout",  "500ms"};
+  std::vector<std::string> command{"/usr/bin/env", "TERM=xterm", tool_path(), "check",
+                                   "--timeout",    "500ms",      "--retries", "0"};
   for (int i = 0; i < 3; ++i) command.push_back(s.url("/hang"));
   process p{command, terminal.get()};
   EXPECT_EQ(p.wait(), 1);
@@ -675,7 +354,7 @@ TEST_F(tool, shows_its_progress_on_a_terminal_only) {
   std::string shown(65536, '\0');
   const ssize_t n = ::read(master.get(), shown.data(), shown.size());
   shown.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  EXPECT_THAT(shown, HasSubstr("0 done, 0 bad, 0/s, 3 in flight"));
+  EXPECT_THAT(shown, HasSubstr("0/3 done, 0 bad, 0/s, 3 in flight"));
   EXPECT_THAT(shown, ContainsRegex("\r\033\\[Koneloop: 3 URLs, 0 OK, 3 Bad in "));
 }
 
@@ -689,3 +368,4 @@ TEST_F(tool, the_demo_finds_every_verdict_right) {
 }
 
 }  // namespace
+}  // namespace tool_test

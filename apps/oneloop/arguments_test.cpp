@@ -9,6 +9,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
+template <class F>
+std::string message_of(F f) {
+  try {
+    f();
+  } catch (const usage_error& e) {
+    return e.what();
+  }
+  return {};
+}
+
 TEST(duration, is_read_with_its_unit) {
   EXPECT_EQ(parse_duration("-t", "500ms"), 500ms);
   EXPECT_EQ(parse_duration("-t", "5s"), 5s);
@@ -32,6 +42,86 @@ TEST(count, must_be_a_whole_number_in_its_range) {
   for (const char* text :
        {"", "0", "65536", "-1", "+1", "1.5", "1k", " 1", "0x10", "99999999999999999999999"}) {
     EXPECT_THROW((void)parse_count("-c", text, 1, 65535), usage_error) << text;
+  }
+}
+
+TEST(choice, is_one_of_the_words) {
+  EXPECT_EQ(parse_choice("--format", "text", "text|json|ndjson"), 0u);
+  EXPECT_EQ(parse_choice("--format", "ndjson", "text|json|ndjson"), 2u);
+  EXPECT_EQ(message_of([] { (void)parse_choice("--format", "xml", "text|json|ndjson"); }),
+            "--format xml: must be text, json or ndjson");
+  EXPECT_NE(message_of([] { (void)parse_choice("--format", "", "text|json"); }), "");
+  EXPECT_NE(message_of([] { (void)parse_choice("--format", "text|json", "text|json"); }), "");
+}
+
+TEST(statuses, are_ranges_and_single_ones) {
+  const auto set = parse_statuses("--accept", "200..299,304,999");
+  for (const int s : {200, 250, 299, 304, 999}) EXPECT_TRUE(set.contains(s)) << s;
+  for (const int s : {0, 199, 300, 303, 305, 998, 1000}) EXPECT_FALSE(set.contains(s)) << s;
+  for (const char* text : {"", "2xx", "200..", "..299", "200,", ",200", "99", "1000", "299..200",
+                           "200...299", "200-299", "+200", "200 ", "200..299..304"}) {
+    EXPECT_THROW((void)parse_statuses("--accept", text), usage_error) << text;
+  }
+}
+
+TEST(field, is_a_name_and_a_value_with_or_without_a_host) {
+  const auto parsed = [](std::string_view text) {
+    const auto f = parse_field("-H", text);
+    return f.host + "|" + f.name + "|" + f.value;
+  };
+  EXPECT_EQ(parsed("X-Key: secret"), "|X-Key|secret");
+  EXPECT_EQ(parsed("X-Key:secret"), "|X-Key|secret");
+  EXPECT_EQ(parsed("X-Empty:"), "|X-Empty|");
+  EXPECT_EQ(parsed("Referer: http://example.org/"), "|Referer|http://example.org/");
+  EXPECT_EQ(parsed("X-Note: a: b"), "|X-Note|a: b");
+  EXPECT_EQ(parsed("example.org: X-Key: a:b"), "example.org|X-Key|a:b");
+  EXPECT_EQ(parsed("B\xc3\xbc"
+                   "cher.Example: X-Key: v"),
+            "xn--bcher-kva.example|X-Key|v");
+  EXPECT_EQ(parsed("localhost: X-Key: v"), "localhost|X-Key|v");
+  EXPECT_EQ(parsed("127.0.0.1: X-Key: v"), "127.0.0.1|X-Key|v");
+  EXPECT_EQ(parsed("[::1]: X-Key: v"), "[::1]|X-Key|v");
+}
+
+TEST(field, must_be_one) {
+  for (const char* text :
+       {"", "X-Key", ": v", "X Key: v", "X-Key: a\r\nX-More: b", "example.org", "example.org: v",
+        "example.org:X-Key: v", "example.org:80: X-Key: v", "exa mple.org: X-Key: v", "[::1: X: v",
+        "[::1]:80: X-Key: v", "Content-Length: 5", "transfer-encoding: chunked"}) {
+    EXPECT_THROW((void)parse_field("-H", text), usage_error) << text;
+  }
+  EXPECT_EQ(message_of([] { (void)parse_field("-H", "nonsense"); }),
+            "-H nonsense: not a header field: write 'Name: value'");
+}
+
+TEST(user, belongs_to_a_host) {
+  const auto u = parse_user("--user", "Example.org=me:pass:word=1");
+  EXPECT_EQ(u.host, "example.org");
+  EXPECT_EQ(u.name, "me");
+  EXPECT_EQ(u.password, "pass:word=1");
+  for (const char* text : {"", "me:password", "example.org=me", "=me:password", "a b=me:x"}) {
+    EXPECT_THROW((void)parse_user("--user", text), usage_error) << text;
+    EXPECT_EQ(message_of([&] { (void)parse_user("--user", text); }).find("password:"),
+              std::string::npos);
+  }
+  // Passwords are not repeated.
+  EXPECT_EQ(message_of([] { (void)parse_user("--user", "me:hunter2"); }).find("hunter2"),
+            std::string::npos);
+}
+
+TEST(resolve, is_a_host_a_port_and_an_address) {
+  const auto parsed = [](std::string_view text) {
+    const auto r = parse_resolve("--resolve", text);
+    return r.host + "|" + std::to_string(r.port) + "|" + r.address.to_string();
+  };
+  EXPECT_EQ(parsed("Example.org:443:127.0.0.1"), "example.org|443|127.0.0.1");
+  EXPECT_EQ(parsed("example.org:443:::1"), "example.org|443|::1");
+  EXPECT_EQ(parsed("example.org:443:[::1]"), "example.org|443|::1");
+  for (const char* text :
+       {"", "example.org", "example.org:443", "example.org:443:", "example.org:0:127.0.0.1",
+        "example.org:65536:127.0.0.1", "example.org:x:127.0.0.1", "example.org:443:nowhere",
+        ":443:127.0.0.1", "example.org:443:[::1"}) {
+    EXPECT_THROW((void)parse_resolve("--resolve", text), usage_error) << text;
   }
 }
 

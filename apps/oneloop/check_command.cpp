@@ -11,7 +11,6 @@
 #include <csignal>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "arguments.hpp"
@@ -20,8 +19,8 @@
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/signals.hpp"
 #include "oneloop/loop/sleep.hpp"
-#include "oneloop/net/tls_engine.hpp"
 #include "oneloop/scope/timeout.hpp"
+#include "oneloop/sync/event.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
 #include "output.hpp"
@@ -31,40 +30,12 @@ namespace tool {
 
 using namespace std::chrono_literals;
 
-const char* const check_examples =
-    R"help(Standard output has one line for each URL, in the order in which they finish:
-  http://a/ OK
-  http://b/ Bad: 404 Not Found
-  http://c/ Bad: connect 127.0.0.1:1: Connection refused
-The summary, notes and the progress line go to standard error.
-
-FILE has one URL on a line; blank lines and lines that begin with # are skipped.
-A URL is OK if it leads, after redirects, to a status of 2xx. D is 500ms, 5s, 1m
-or a number of seconds; it is for one request with its redirects, and "auto" may
-need two: it asks by HEAD, and by GET where HEAD fails.
-
-Exit status: 0 everything OK, 1 something Bad, 2 wrong usage, 130 after Ctrl-C
-(what was unfinished is reported as cancelled; a second Ctrl-C ends at once), 143
-after SIGTERM.
-
---format json writes one document, valid also after Ctrl-C:
-  {"results": [{"url", "ok", "status", "final_url",
-                "error": {"kind", "message"} or null, "bytes",
-                "time_ms": {"dns", "connect", "tls", "first_byte", "total"}}, ...],
-   "summary": {"total", "ok", "bad", "by_kind": {...}, "seconds"}}
-kind is one of bad_url dns refused unreachable reset tls timeout protocol redirect
-too_large status cancelled.
-
-Examples:
-  oneloop check https://example.org/ http://127.0.0.1:8080/
-  oneloop check --from urls.txt -c 200 --timeout 5s
-  grep -oh 'https\?://[^ )"]*' *.md | oneloop check --from - | grep ' Bad: '
-  oneloop check --from urls.txt --format json > report.json
-)help";
-
 namespace {
 /// What stays open besides connections: standard streams, files, the loop's own.
 constexpr std::uint64_t other_descriptors = 64;
+constexpr std::uint64_t most_connections = 2 * 65535;
+/// Verdicts that are found in the same moment are written together, up to this size.
+constexpr std::size_t most_unwritten = std::size_t{64} * 1024;
 
 std::size_t open_descriptors() {
   std::size_t n = 0;
@@ -75,75 +46,71 @@ std::size_t open_descriptors() {
   return n;
 }
 
-/// Raises the limit of open files as far as it goes; how many checks may run at a time under it.
-std::uint64_t checks_under_limit(std::uint64_t wanted) {
+/// Raises the limit of open files as far as it goes: what it is now.
+std::uint64_t raised_limit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return most_connections;
   if (limit.rlim_cur < limit.rlim_max) {
     rlimit raised = limit;
     raised.rlim_cur = raised.rlim_max;
     if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
   }
-  // A check may have two connection attempts under way at a time (IPv6 and IPv4).
+  return limit.rlim_cur;
+}
+
+/// Checks and connections at a time that the limit of open files has room for.
+struct room {
+  std::uint64_t checks;
+  std::uint64_t connections;
+};
+
+room room_for(std::uint64_t wanted) {
+  const std::uint64_t limit = raised_limit();
   const std::uint64_t taken = open_descriptors() + other_descriptors;
-  const std::uint64_t room = limit.rlim_cur > taken + 2 ? (limit.rlim_cur - taken) / 2 : 1;
-  if (wanted <= room) return wanted;
-  complain(
-      fmt::format("note: only {} checks at a time and not {}: the limit of open files is {} "
-                  "(ulimit -n)",
-                  room, wanted, limit.rlim_cur));
-  return room;
+  const auto free = limit > taken + 2 ? std::min(limit - taken, most_connections) : 2;
+  // A check may have two connection attempts under way at a time (IPv6 and IPv4), and every
+  // connection may be one of a check.
+  const auto checks = std::min(wanted, free / 2);
+  if (checks < wanted) {
+    note(
+        fmt::format("note: only {} check{} at a time and not {}: the limit of open files is {} "
+                    "(ulimit -n)",
+                    checks, checks == 1 ? "" : "s", wanted, limit));
+  }
+  return {checks, free - checks};
 }
 
 struct settings {
   oneloop::check_options options;
   report_format format = report_format::text;
+  bool progress = true;
+  bool verbose = false;
 };
 
 settings read_settings(const check_arguments& a) {
   settings s;
-  const auto n = parse_count("--concurrency", a.concurrency, 1, 65535);
-  s.options.timeout(parse_duration("--timeout", a.timeout));
-  if (a.method == "auto") {
-    s.options.method(oneloop::check_method::automatic);
-  } else if (a.method == "head") {
-    s.options.method(oneloop::check_method::head);
-  } else if (a.method == "get") {
-    s.options.method(oneloop::check_method::get);
-  } else {
-    throw usage_error{fmt::format("--method {}: must be auto, head or get", a.method)};
-  }
-  if (a.format == "json") {
-    s.format = report_format::json;
-  } else if (a.format != "text") {
-    throw usage_error{fmt::format("--format {}: must be text or json", a.format)};
-  }
-  if (a.backend != "auto" && a.backend != "epoll" && a.backend != "io_uring") {
-    throw usage_error{fmt::format("--backend {}: must be auto, epoll or io_uring", a.backend)};
-  }
-  if (!a.ca_file.empty()) {
-    if (::access(a.ca_file.c_str(), R_OK) != 0) {
-      throw usage_error{
-          fmt::format("--cacert {}: {}", a.ca_file, std::generic_category().message(errno))};
-    }
-    try {
-      oneloop::net::tls_client_options trial;
-      trial.ca_file = a.ca_file;
-      (void)oneloop::net::tls_context::client(trial);
-    } catch (const oneloop::error& e) {
-      throw usage_error{fmt::format("--cacert {}: {}", a.ca_file, e.what())};
-    }
-    s.options.ca_file(a.ca_file);
-  }
+  const auto wanted = parse_count("--concurrency", a.concurrency, 1, 65535);
+  const auto per_host = parse_count("--per-host", a.per_host, 1, 65535);
+  s.options.retries(static_cast<int>(parse_count("--retries", a.retries, 0, 10)));
+  s.options.backoff(parse_duration("--retry-delay", a.retry_delay));
+  s.options.timeout(parse_duration("--timeout", a.transport.timeout));
+  s.options.accept(parse_statuses("--accept", a.accept));
+  s.options.method(
+      static_cast<oneloop::check_method>(parse_choice("--method", a.method, method_names)));
+  s.format = static_cast<report_format>(parse_choice("--format", a.format, format_names));
+  (void)parse_choice("--backend", a.transport.backend, backend_names);
   if (a.urls.empty() && a.files.empty()) {
     throw usage_error{
-        "no URL given: name URLs, or a file of them with --from FILE (- is standard "
-        "input)"};
+        "no URL given: name URLs, or a file of them with --from FILE (- is standard input)"};
   }
-  s.options.insecure(a.insecure);
-  s.options.concurrency(checks_under_limit(n));
+  auto client = client_options_of(a.transport);
+  const auto room = room_for(wanted);
+  client.per_host(per_host).max_connections(room.connections);
+  s.options.client(std::move(client)).concurrency(room.checks);
   // After Ctrl-C the process is to be gone within a second.
-  s.options.last_words(600ms);
+  s.options.last_words(400ms);
+  s.progress = !a.no_progress && !a.transport.quiet;
+  s.verbose = a.transport.verbose;
   return s;
 }
 
@@ -151,32 +118,37 @@ settings read_settings(const check_arguments& a) {
 class checking {
  public:
   checking(url_input& input, settings s)
-      : input_{input}, settings_{std::move(s)}, report_{settings_.format} {}
+      : input_{input},
+        settings_{std::move(s)},
+        progress_{settings_.progress},
+        report_{settings_.format} {
+    settings_.options.progress(state_);
+    if (progress_.shown()) total_ = input_.total();
+  }
 
   oneloop::task<> run() {
-    const auto begun = now();
-    begun_ = begun;
-    bool finished = false;
-    finished = co_await oneloop::with_scope(
+    begun_ = now();
+    const bool finished = co_await oneloop::with_scope(
         oneloop::scope_options{}, [this](oneloop::cancel_scope& scope) -> oneloop::task<> {
           auto supervised = supervise(scope);
           co_await std::move(supervised);
         });
     progress_.erase();
-    summary_.took(now() - begun);
+    summary_.took(now() - begun_);
     if (summary_.total() == 0 && signal_ == 0) co_return;
     // The document is closed also when it was cut short; but not for ever if nobody reads it.
-    const std::string end = std::move(text_) + report_.end(summary_);
-    bool written = true;
+    out_.add(report_.end(summary_));
     if (finished) {
-      auto writing = out_.write(end);
+      auto writing = flush();
       co_await std::move(writing);
     } else {
-      written = co_await oneloop::move_on_after(300ms, out_.write(end));
+      auto writing = flush();
+      auto soon = oneloop::move_on_after(250ms, std::move(writing));
+      const bool written = co_await std::move(soon);
+      if (!written) complain("standard output took no more: the report is cut short");
     }
-    if (!written) complain("standard output took no more: the report is cut short");
-    complain(summary_line(summary_));
-    if (input_.cut_short()) complain("the rest of the lines was not read");
+    note(summary_line(summary_));
+    if (input_.cut_short()) note("the rest of the lines was not read");
   }
 
   [[nodiscard]] const oneloop::check_summary& summary() const noexcept { return summary_; }
@@ -191,6 +163,7 @@ class checking {
   oneloop::task<> supervise(oneloop::cancel_scope& scope) {
     co_await oneloop::with_nursery([this, &scope](oneloop::nursery& n) -> oneloop::task<> {
       n.start(oneloop::named{"signals", wait_for_signal}, this, std::ref(scope));
+      n.start(oneloop::named{"output", write_out}, this);
       if (progress_.shown()) n.start(oneloop::named{"progress", show_progress}, this);
       auto source = [this]() -> oneloop::task<std::optional<std::string>> { return input_.next(); };
       auto sink = [this](oneloop::check_result r) -> oneloop::task<> { return take(std::move(r)); };
@@ -215,32 +188,69 @@ class checking {
     while (true) {
       co_await oneloop::sleep_for(100ms);
       progress_state s;
-      s.given = self->input_.given();
       s.done = self->summary_.total();
+      s.total = self->total_;
       s.bad = self->summary_.bad();
+      s.in_flight = self->state_.running;
+      s.waiting = self->state_.waiting;
       s.time = now() - self->begun_;
       self->progress_.draw(s);
     }
   }
 
+  /// Writes what there is, once a turn of the loop at most.
+  static oneloop::task<> write_out(checking* self) {
+    const struct leaving {
+      checking& self;
+      ~leaving() {
+        self.writer_gone_ = true;
+        self.written_.set();
+      }
+    } at_end{*self};
+    while (true) {
+      co_await self->something_.wait();
+      self->something_.reset();
+      auto flushing = self->flush();
+      co_await std::move(flushing);
+      self->written_.set();
+    }
+  }
+
+  oneloop::task<> flush() {
+    if (out_.is_terminal() || settings_.verbose) progress_.erase();
+    auto writing = out_.flush();
+    co_await std::move(writing);
+    auto telling = err_.flush();
+    co_await std::move(telling);
+  }
+
   oneloop::task<> take(oneloop::check_result r) {
     summary_.add(r);
-    text_ += report_.result(r);
-    // A line at once; but when much is left to be said in little time, a page at once.
-    if (signal_ != 0 && text_.size() < 4096) co_return;
-    if (out_.is_terminal()) progress_.erase();
-    const std::string text = std::exchange(text_, {});
-    auto writing = out_.write(text);
-    co_await std::move(writing);
+    out_.add(report_.result(r));
+    if (settings_.verbose) err_.add(details(r));
+    something_.set();
+    if (out_.pending() < most_unwritten && err_.pending() < most_unwritten) co_return;
+    if (writer_gone_) {
+      auto flushing = flush();
+      co_await std::move(flushing);
+    } else {
+      written_.reset();
+      co_await written_.wait();
+    }
   }
 
   url_input& input_;
   settings settings_;
-  output out_;
+  output out_{STDOUT_FILENO, "standard output"};
+  output err_{STDERR_FILENO, "standard error"};
   progress_line progress_;
+  std::optional<std::uint64_t> total_;
   report report_;
-  std::string text_;  // not written yet
+  oneloop::event something_;  // to be written
+  oneloop::event written_;
+  bool writer_gone_ = false;
   oneloop::check_summary summary_;
+  oneloop::check_progress state_;
   oneloop::time_point begun_{};
   int signal_ = 0;
 };
@@ -248,20 +258,11 @@ class checking {
 }  // namespace
 
 int check_command(check_arguments arguments) {
+  if (arguments.transport.quiet) no_notes();
   settings s = read_settings(arguments);
   url_input input{std::move(arguments.urls), std::move(arguments.files)};
-  if (arguments.insecure) {
-    complain(
-        "warning: --insecure: certificates are not verified, anybody could answer in place of "
-        "the servers");
-  }
   std::optional<oneloop::loop> loop;
-  try {
-    // "auto" leaves the choice to the environment (ONELOOP_BACKEND), else to the library.
-    loop.emplace(arguments.backend == "auto" ? std::string{} : arguments.backend);
-  } catch (const oneloop::error& e) {
-    throw usage_error{fmt::format("--backend {}: {}", arguments.backend, e.what())};
-  }
+  make_loop(loop, arguments.transport.backend);
   checking work{input, std::move(s)};
   oneloop::run(*loop, work.run());
   if (!input.failure().empty()) {

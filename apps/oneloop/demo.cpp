@@ -48,11 +48,13 @@ class demo {
       said[r.url] = verdict(r.error ? std::optional{r.error->kind()} : std::nullopt, r.status);
       co_return;
     };
-    auto checking = check_urls(std::move(urls), check_sink{sink},
-                               check_options{}
-                                   .concurrency(at_a_time)
-                                   .ca_file(site_.ca_file())
-                                   .timeout(std::chrono::seconds{10}));
+    auto checking = check_urls(
+        std::move(urls), check_sink{sink},
+        check_options{}
+            .concurrency(at_a_time)
+            .retries(0)
+            .timeout(std::chrono::seconds{10})
+            .client(http::client_options{}.per_host(at_a_time).ca_file(site_.ca_file())));
     auto summary = co_await std::move(checking);
     for (const auto& page : site_.pages()) {
       const auto wanted = verdict(page.bad, page.status);

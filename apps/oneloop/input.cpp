@@ -9,6 +9,7 @@
 #include <chrono>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "arguments.hpp"
 #include "oneloop/loop/io.hpp"
@@ -19,6 +20,37 @@ namespace tool {
 namespace {
 
 std::string reason(int error) { return std::generic_category().message(error); }
+
+/// A line that is a URL, and not blank or a comment?
+bool is_url(std::string_view line) {
+  const auto first = line.find_first_not_of(" \t\r");
+  return first != line.npos && line[first] != '#';
+}
+
+/// URLs from where the file stands on; its place stays as it is.
+std::optional<std::uint64_t> count_urls(int fd, std::uint64_t most) {
+  off_t at = ::lseek(fd, 0, SEEK_CUR);
+  std::vector<char> buffer(std::size_t{256} * 1024);
+  std::uint64_t urls = 0, read = 0;
+  bool looked = false;  // what kind of line it is has been seen
+  while (true) {
+    const ssize_t n = ::pread(fd, buffer.data(), buffer.size(), at);
+    if (n < 0 || read > most) return {};
+    if (n == 0) return urls;
+    std::string_view piece{buffer.data(), static_cast<std::size_t>(n)};
+    if (at == 0 && piece.starts_with("\xEF\xBB\xBF")) piece.remove_prefix(3);
+    for (const char c : piece) {
+      if (c == '\n') {
+        looked = false;
+      } else if (!looked && c != ' ' && c != '\t' && c != '\r') {
+        looked = true;
+        if (c != '#') ++urls;
+      }
+    }
+    at += n;
+    read += static_cast<std::uint64_t>(n);
+  }
+}
 
 }  // namespace
 
@@ -42,7 +74,6 @@ oneloop::task<std::optional<std::string>> url_input::next() {
   std::optional<std::string> url;
   if (next_url_ < urls_.size()) {
     url = std::move(urls_[next_url_++]);
-    ++given_;
     co_return url;
   }
   while (next_file_ < files_.size()) {
@@ -63,13 +94,21 @@ oneloop::task<std::optional<std::string>> url_input::next() {
       ended_ = false;
       continue;
     }
-    const auto first = line_.find_first_not_of(" \t");
-    if (first == line_.npos || line_[first] == '#') continue;
+    if (!is_url(line_)) continue;
     url = std::move(line_);
-    ++given_;
     co_return url;
   }
   co_return url;
+}
+
+std::optional<std::uint64_t> url_input::total() const {
+  std::uint64_t n = urls_.size();
+  for (const auto& f : files_) {
+    const auto urls = f.regular ? count_urls(f.fd.fd(), max_counted) : std::nullopt;
+    if (!urls) return {};
+    n += *urls;
+  }
+  return n;
 }
 
 /// Reads more of the file. False at its end.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ class url_input {
   /// A line is kept up to this size; one byte more is kept of a longer line, so that it is too long
   /// for a URL too.
   static constexpr std::size_t max_line = std::size_t{64} * 1024;
+  static constexpr std::uint64_t max_counted = std::uint64_t{256} * 1024 * 1024;
 
   /// Opens the files ("-": standard input). Throws usage_error if one cannot be read.
   url_input(std::vector<std::string> urls, std::vector<std::string> files);
@@ -28,8 +30,9 @@ class url_input {
   /// of anything else.
   oneloop::task<std::optional<std::string>> next();
 
-  /// How many URLs there have been.
-  [[nodiscard]] std::size_t given() const noexcept { return given_; }
+  /// How many URLs there will be in all, as far as that is known before they are read: files that
+  /// are no regular ones, or larger than max_counted, are not counted. Before the first next().
+  [[nodiscard]] std::optional<std::uint64_t> total() const;
   /// Why a file could not be read to its end; empty: it could.
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
   /// Whether lines were left unread because of a cancel.
@@ -48,7 +51,6 @@ class url_input {
   std::vector<file> files_;
   std::size_t next_url_ = 0;
   std::size_t next_file_ = 0;
-  std::size_t given_ = 0;
   std::string buffer_;
   std::size_t used_ = 0;  // of buffer_
   std::string line_;

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "output.hpp"
+
 namespace tool {
 namespace {
 
@@ -17,14 +19,6 @@ double milliseconds(oneloop::duration d) {
 
 /// Inputs and servers may send any bytes: what is not UTF-8 becomes U+FFFD.
 std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
-
-/// A message may quote what a server sent.
-std::string on_one_line(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return text;
-}
 
 json to_json(const oneloop::check_result& r) {
   json j;
@@ -39,6 +33,12 @@ json to_json(const oneloop::check_result& r) {
     error["message"] = r.error->message();
   }
   j["error"] = std::move(error);
+  json redirects = json::array();
+  for (const auto& step : r.redirects) {
+    redirects.push_back({{"status", step.status}, {"from", step.from}, {"to", step.to}});
+  }
+  j["redirects"] = std::move(redirects);
+  j["attempts"] = r.attempts;
   j["bytes"] = r.bytes;
   json times = json::object();
   times["dns"] = milliseconds(r.times.dns);
@@ -58,10 +58,11 @@ std::string report::result(const oneloop::check_result& r) {
     if (r.ok) {
       line += " OK\n";
     } else {
-      line.append(" Bad: ").append(on_one_line(r.error ? r.error->message() : "")).append("\n");
+      line.append(" Bad: ").append(printable(r.error ? r.error->message() : "")).append("\n");
     }
     return line;
   }
+  if (format_ == report_format::ndjson) return dump(to_json(r)) + "\n";
   std::string text = begun_ ? ",\n  " : "{\"results\": [\n  ";
   begun_ = true;
   text += dump(to_json(r));
@@ -69,7 +70,7 @@ std::string report::result(const oneloop::check_result& r) {
 }
 
 std::string report::end(const oneloop::check_summary& s) {
-  if (format_ == report_format::text) return {};
+  if (format_ != report_format::json) return {};
   json kinds = json::object();
   for (std::size_t i = 0; i < oneloop::check_summary::kinds; ++i) {
     const auto kind = static_cast<oneloop::http::error_kind>(i);
@@ -83,6 +84,23 @@ std::string report::end(const oneloop::check_summary& s) {
   j["seconds"] = milliseconds(s.time()) / 1000;
   std::string text = begun_ ? "\n],\n\"summary\": " : "{\"results\": [],\n\"summary\": ";
   text.append(dump(j)).append("}\n");
+  return text;
+}
+
+std::string details(const oneloop::check_result& r) {
+  const auto& t = r.times;
+  std::string text =
+      fmt::format("{}: {} in {:.1f} ms", r.url,
+                  r.status != 0 ? std::to_string(r.status) : "no answer", milliseconds(t.total));
+  if (r.attempts != 1) text += fmt::format(", {} tries", r.attempts);
+  text += fmt::format(" (dns {:.1f}, connect {:.1f}, tls {:.1f}, first byte {:.1f})",
+                      milliseconds(t.dns), milliseconds(t.connect), milliseconds(t.tls),
+                      milliseconds(t.first_byte));
+  text = "oneloop: " + printable(text) + "\n";
+  for (const auto& step : r.redirects) {
+    text += "oneloop:   " + printable(fmt::format("{} to {}", step.status, step.to)) + "\n";
+  }
+  if (!r.warning.empty()) text += "oneloop:   warning: " + printable(r.warning) + "\n";
   return text;
 }
 

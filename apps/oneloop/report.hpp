@@ -1,4 +1,4 @@
-// How verdicts look: lines for people, one JSON document for programs.
+// How verdicts look: lines for people; for programs one JSON document, or one a line.
 #pragma once
 
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace tool {
 
-enum class report_format { text, json };
+inline constexpr const char* format_names = "text|json|ndjson";
+enum class report_format { text, json, ndjson };  // in that order
 
 /// The pieces of a report, in the order in which they are written.
 class report {
@@ -22,6 +23,9 @@ class report {
   report_format format_;
   bool begun_ = false;
 };
+
+/// More about a verdict, for people; a line each.
+std::string details(const oneloop::check_result& r);
 
 /// "12 URLs, 10 OK, 2 Bad in 1.25 s"
 std::string summary_line(const oneloop::check_summary& s);

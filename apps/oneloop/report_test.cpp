@@ -53,6 +53,31 @@ TEST(json_report, is_one_document_of_any_number_of_verdicts) {
   }
 }
 
+TEST(json_report, tells_how_it_went) {
+  report r{report_format::ndjson};
+  auto result = good("http://a/");
+  result.attempts = 2;
+  result.redirects.push_back({301, "http://a/", "http://b/"});
+  const auto text = r.result(result);
+  EXPECT_EQ(text.back(), '\n');
+  EXPECT_EQ(text.find('\n'), text.size() - 1);
+  const auto j = json::parse(text);
+  EXPECT_EQ(j["attempts"], 2);
+  EXPECT_EQ(j["redirects"], json::parse(R"([{"status":301,"from":"http://a/","to":"http://b/"}])"));
+  EXPECT_EQ(r.end(oneloop::check_summary{}), "");
+}
+
+TEST(details, tell_how_it_went) {
+  auto result = good("http://a/");
+  result.attempts = 2;
+  result.redirects.push_back({301, "http://a/", "http://b/"});
+  result.warning = "self-signed\033[2J";
+  result.times.total = std::chrono::microseconds{12345};
+  EXPECT_EQ(details(result),
+            "oneloop: http://a/: 200 in 12.3 ms, 2 tries (dns 0.0, connect 0.0, tls 0.0, first "
+            "byte 0.0)\noneloop:   301 to http://b/\noneloop:   warning: self-signed [2J\n");
+}
+
 TEST(summary, counts_in_words) {
   oneloop::check_summary s;
   s.add(good("http://a/"));
