@@ -216,13 +216,13 @@ function(_oneloop_install_pages)
       "fish/vendor_completions.d/oneloop.fish:completions fish"
       "man/man1/oneloop.1:man")
     string(REGEX MATCH "^(.*)/([^/:]*):(.*)$" page "${page}")
-    set(folder "share/${CMAKE_MATCH_1}")
-    set(made "${PROJECT_BINARY_DIR}/${folder}/${CMAKE_MATCH_2}")
+    set(folder "${CMAKE_MATCH_1}")
+    set(made "${PROJECT_BINARY_DIR}/share/${folder}/${CMAKE_MATCH_2}")
     separate_arguments(print UNIX_COMMAND "${CMAKE_MATCH_3}")
-    file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/${folder}")
+    file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/share/${folder}")
     add_custom_command(TARGET oneloop POST_BUILD
       COMMAND oneloop ${print} > "${made}" BYPRODUCTS "${made}" VERBATIM)
-    install(FILES "${made}" DESTINATION "${folder}")
+    install(FILES "${made}" DESTINATION "${CMAKE_INSTALL_DATADIR}/${folder}")
   endforeach()
 endfunction()
 

@@ -81,11 +81,11 @@ as soon as it is there, and no summary:
 kind is one of bad_url dns refused unreachable reset tls timeout protocol redirect too_large
 status proxy forbidden cancelled.
 )"},
-    {"Input",
+    {"Files",
      R"(FILE has one URL on a line; blank lines and lines that begin with # are skipped. Files of any
 length take the same memory.
 )"},
-    {"Requests",
+    {"How it asks",
      R"(D is 500ms, 5s, 1m or a number of seconds. --timeout is for one request with its redirects;
 "auto" may need two, as it asks by HEAD, and by GET where HEAD fails (400, 403, 404, 405, 406,
 429, 5xx, no answer, or a broken one). Cookies are kept from one redirect to the next.
@@ -117,7 +117,7 @@ host alone. A host is told by a dot in it, by brackets, or by being localhost.
 )help"}};
 
 const std::vector<section> get_sections{
-    {"Output",
+    {"What it prints",
      R"(The body goes to standard output as it comes, without its content coding (gzip and the like).
 Whatever goes wrong is told on standard error; what had come by then stays written.
 

@@ -54,7 +54,7 @@ json to_json(const oneloop::check_result& r) {
 
 std::string report::result(const oneloop::check_result& r) {
   if (format_ == report_format::text) {
-    std::string line = r.url;
+    std::string line = printable(r.url);
     if (r.ok) {
       line += " OK\n";
     } else {

@@ -32,6 +32,7 @@ TEST(text_report, is_one_line_a_verdict) {
             "http://b/ Bad: 404 Not Found\n");
   EXPECT_EQ(r.result(bad("http://b/", error_kind::status, "404 Two\r\nLines\033[2J")),
             "http://b/ Bad: 404 Two  Lines [2J\n");
+  EXPECT_EQ(r.result(good("http://a/\n\033[2Jb")), "http://a/  [2Jb OK\n");
   EXPECT_EQ(r.end(oneloop::check_summary{}), "");
 }
 

@@ -23,9 +23,9 @@
 
 namespace oneloop::inline v0::http {
 
-/// Gives the next piece of a body: fills the front of `to`, which has room for 64 KiB, with at least
-/// one byte; how many it was, 0: the end. What it throws ends the request and reaches whoever sent
-/// that. It is called on the client's loop, one call at a time, and destroyed there.
+/// Gives the next piece of a body: fills the front of `to`, which has room for 64 KiB, with at
+/// least one byte; how many it was, 0: the end. What it throws ends the request and reaches whoever
+/// sent that. It is called on the client's loop, one call at a time, and destroyed there.
 /// *Cancellation*: when the request is cancelled, or the server has answered before all was sent.
 using body_source = std::move_only_function<task<std::size_t>(std::span<std::byte> to)>;
 

@@ -13,9 +13,9 @@ task<response> send_text(std::shared_ptr<detail::client_core> core, std::string 
                          std::string text, request_body body = {}, std::string type = {}) {
   auto target = url::parse(text);
   if (!target) {
-    throw http_error{error_kind::bad_url, "url", target.error(),
-                     "bad URL \"" + detail::without_userinfo(text) +
-                         "\": " + target.error().message()};
+    throw http_error{
+        error_kind::bad_url, "url", target.error(),
+        "bad URL \"" + detail::without_userinfo(text) + "\": " + target.error().message()};
   }
   request r{std::move(method), *std::move(target)};
   if (body) r.body(std::move(body), type);

@@ -270,7 +270,9 @@ class ONELOOP_API request {
   /// What it carries; `type` becomes its Content-Type, unless it is empty.
   ///
   /// While a body is sent, the response is watched: a final one of 300 or more (401, 413) ends the
-  /// sending, and the connection is not used again; one of 2xx is given when all has been sent.
+  /// sending, and the connection is not used again; one of 2xx is given when all has been sent
+  /// (until then up to 1 MiB of its body is kept; a server that wants more of that taken before it
+  /// reads on runs into the time for sending).
   request& body(request_body b, std::string_view type = {});
   request& body(std::string bytes, std::string_view type = {}) {
     return body(request_body{std::move(bytes)}, type);

@@ -89,21 +89,20 @@ const std::vector<wait>& waits() {
       {"decode", says(std::string{"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"}),
        get},
       {"redirect", says("HTTP/1.1 302 F\r\nLocation: /a\r\nContent-Length: 9\r\n\r\nhalf"), get},
-      {"early_answer",
-       says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+      {"early_answer", says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
        [](const std::string& at) { return put(at, silent); }},
   };
   return all;
 }
 
 class http_point_33 : public ::testing::TestWithParam<std::tuple<std::string, std::size_t>> {};
-INSTANTIATE_TEST_SUITE_P(
-    waits, http_point_33,
-    ::testing::Combine(::testing::ValuesIn(kernel_backends()),
-                       ::testing::Range(std::size_t{0}, waits().size())),
-    [](const auto& chosen) {
-      return std::string{waits()[std::get<1>(chosen.param)].name} + "_" + std::get<0>(chosen.param);
-    });
+INSTANTIATE_TEST_SUITE_P(waits, http_point_33,
+                         ::testing::Combine(::testing::ValuesIn(kernel_backends()),
+                                            ::testing::Range(std::size_t{0}, waits().size())),
+                         [](const auto& chosen) {
+                           return std::string{waits()[std::get<1>(chosen.param)].name} + "_" +
+                                  std::get<0>(chosen.param);
+                         });
 
 task<> whole(client& c, request r) {
   auto sending = c.send(std::move(r));

@@ -81,10 +81,10 @@ TEST_P(http_codings_on, p19_bodies_are_decoded_however_they_are_framed) {
     std::string answer;
     bool closes;
   };
-  for (const auto& f : {framing{with_length("gzip", coded), false},
-                        framing{head + "Transfer-Encoding: chunked\r\n\r\n" + chunked(coded, 777),
-                                false},
-                        framing{head + "\r\n" + coded, true}}) {
+  for (const auto& f :
+       {framing{with_length("gzip", coded), false},
+        framing{head + "Transfer-Encoding: chunked\r\n\r\n" + chunked(coded, 777), false},
+        framing{head + "\r\n" + coded, true}}) {
     with_server(says(f.answer, f.closes), [&](server& s) -> task<> {
       client c;
       for (int i = 0; i < 2; ++i) {
@@ -290,8 +290,9 @@ TEST_P(http_codings_on, p19_redirects_with_coded_bodies_are_not_decoded) {
       if (p.last_path() == "/end") {
         co_await p.answer("here");
       } else {
-        co_await p.say("HTTP/1.1 302 F\r\nLocation: /end\r\nContent-Encoding: gzip\r\n"
-                       "Content-Length: 3\r\n\r\nbad");
+        co_await p.say(
+            "HTTP/1.1 302 F\r\nLocation: /end\r\nContent-Encoding: gzip\r\n"
+            "Content-Length: 3\r\n\r\nbad");
       }
     }
   };

@@ -49,7 +49,8 @@ std::string base64(std::string_view bytes) {
 void check_framing(std::string_view name) {
   for (const char* ours : {"Content-Length", "Transfer-Encoding"}) {
     if (equal_ignoring_case(name, ours)) {
-      throw misuse{std::string{"http client: "} + ours + " is not for users to set; see request::body"};
+      throw misuse{std::string{"http client: "} + ours +
+                   " is not for users to set; see request::body"};
     }
   }
 }
@@ -72,7 +73,8 @@ std::string bound_host(const std::string& text) {
   auto at = url::parse("http://" + text + "/");
   if (!at) at = url::parse("http://[" + text + "]/");
   if (!at || at->has_credentials() || at->request_target() != "/") {
-    throw misuse{"http client: \"" + text + "\" is no host that something can be bound to"};
+    throw misuse{"http client: \"" + without_userinfo("http://" + text).substr(7) +
+                 "\" is no host that something can be bound to"};
   }
   return at->host_header();
 }
@@ -98,6 +100,13 @@ task<> drain(exchange& x) {
 std::string basic(std::string_view user, std::string_view password) {
   return "Basic " + base64(std::string{user}.append(":").append(password));
 }
+
+namespace {
+/// User name and password of a URL that has them.
+std::string authorization_in(const url& u) {
+  return basic(percent_decode(u.username()), percent_decode(u.password()));
+}
+}  // namespace
 
 client_core::client_core(client_options options)
     : options_{std::move(options)},
@@ -148,7 +157,8 @@ task<client_core::opened> client_core::follow(request r, phase_clock& clock) {
     if (jar != nullptr && own_cookies.empty()) {
       h.cookies = jar->header_for(h.ask.target(), wall_now());
     }
-    trail.ask(h.ask.method(), h.ask.target(), own_cookies + h.cookies);
+    auto note = [&] { trail.ask(h.ask.method(), h.ask.target(), own_cookies + h.cookies); };
+    if (!trail.steps().empty()) note();
     auto opening = open(h, clock, queued);
     auto x = co_await std::move(opening);
     if (jar != nullptr) jar->store(h.ask.target(), x->head.fields, wall_now());
@@ -166,6 +176,7 @@ task<client_core::opened> client_core::follow(request r, phase_clock& clock) {
       x->measured.queued = queued;
       co_return std::move(x);
     }
+    if (trail.steps().empty()) note();  // most requests are not redirected
     trail.follow({x->head.status, h.ask.target(), *next, retry_after(x->head.fields, wall_now())});
     h = redirected(h, x->head.status, *next);
     clock.enter_unlimited();
@@ -193,14 +204,13 @@ hop client_core::redirected(const hop& from, int status, const url& to) {
   }
   h.ask.cookies(was.cookies()).follow(was.follows());
   if (const auto decode = was.decodes()) h.ask.decode(*decode);
+  h.after_https = h.after_https || was.target().scheme() == "https";
   if (!same_origin(was.target(), to)) {
     h.foreign = true;
-    h.exposed = h.exposed || (was.target().scheme() == "https" && to.scheme() == "http");
+    h.authorization.clear();
     remove_private(fields, with_body);
-  } else if (!to.has_credentials() && was.target().has_credentials() &&
-             !fields.contains("Authorization")) {
-    fields.set("Authorization", basic(percent_decode(was.target().username()),
-                                      percent_decode(was.target().password())));
+  } else if (was.target().has_credentials()) {
+    h.authorization = authorization_in(was.target());
   }
   return h;
 }
@@ -229,8 +239,8 @@ task<client_core::opened> client_core::open(const hop& h, phase_clock& clock, du
       auto beginning = x->begin(std::move(message), clock);
       co_await std::move(beginning);
       if (proxy_reads_it && x->head.status == 407) {
-        fail_proxy(*options_.proxies_.for_url(r.target()),
-                   "407 " + std::string{reason_phrase(407)}, errc::protocol);
+        fail_proxy(*options_.proxies_.for_url(r.target()), "407 " + std::string{reason_phrase(407)},
+                   errc::protocol);
       }
       co_return std::move(x);
     } catch (const http_error&) {
@@ -251,9 +261,10 @@ origin_key client_core::key_of(const url& to) const {
   key.host = to.host();
   key.port = to.effective_port().value_or(0);
   if (const auto through = options_.proxies_.for_url(to)) key.proxy = through->href();
-  if (key.scheme == "https") {
+  if (key.scheme == "https" || key.proxy.starts_with("https:")) {
     key.tls_profile = options_.insecure_ ? "insecure" : "verify";
-    for (const auto* file : {&options_.ca_file_, &options_.certificate_file_, &options_.key_file_}) {
+    for (const auto* file :
+         {&options_.ca_file_, &options_.certificate_file_, &options_.key_file_}) {
       key.tls_profile.append("\n").append(*file);
     }
   }
@@ -276,7 +287,7 @@ headers client_core::fields_of(const hop& h) const {
     headers more;
     for (const auto& f : options_.fields_) {
       if (f.host.empty() == bound || all.contains(f.name)) continue;
-      const bool goes = bound ? !h.exposed && is_bound_to(f.host, h.ask.target())
+      const bool goes = bound ? !h.exposed() && is_bound_to(f.host, h.ask.target())
                               : !h.foreign || may_cross_origins(f.name);
       if (goes) more.add(f.name, f.value);
     }
@@ -287,11 +298,10 @@ headers client_core::fields_of(const hop& h) const {
 
 std::string client_core::authorization_of(const hop& h) const {
   const url& to = h.ask.target();
-  if (to.has_credentials()) {
-    return basic(percent_decode(to.username()), percent_decode(to.password()));
-  }
+  if (to.has_credentials()) return authorization_in(to);
+  if (!h.authorization.empty()) return h.authorization;
   for (const auto& c : options_.credentials_) {
-    if (!h.exposed && is_bound_to(c.host, to)) return basic(c.user, c.password);
+    if (!h.exposed() && is_bound_to(c.host, to)) return basic(c.user, c.password);
   }
   return {};
 }

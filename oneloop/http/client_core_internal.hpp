@@ -46,9 +46,15 @@ struct at_proxy {
 /// One request of those that a chain of redirects makes.
 struct hop {
   request ask;
-  bool foreign = false;   // at another origin than the first one
-  bool exposed = false;   // over http, after https
-  std::string cookies{};  // what goes into the Cookie field
+  bool foreign = false;         // at another origin than the first one
+  bool after_https = false;     // some earlier one was over https
+  std::string authorization{};  // what the URL of an earlier one said to this origin
+  std::string cookies{};        // what goes into the Cookie field
+
+  /// Over http after https: what is bound to the host is not for everybody to read.
+  [[nodiscard]] bool exposed() const noexcept {
+    return after_https && ask.target().scheme() == "http";
+  }
 };
 
 class client_core {
@@ -73,11 +79,9 @@ class client_core {
   task<std::unique_ptr<connection>> dial(const url& to, phase_clock& clock, timing& times,
                                          duration& queued);
   task<std::unique_ptr<connection>> dial_directly(const url& to, dial_progress& progress);
-  task<std::unique_ptr<connection>> dial_through(url proxy, const url& to,
-                                                 dial_progress& progress);
+  task<std::unique_ptr<connection>> dial_through(url proxy, const url& to, dial_progress& progress);
   /// Name and TCP: the phases dns and connect. Only a proxy may be anywhere.
-  task<dialled> reach(std::string host, std::uint16_t port, bool of_proxy,
-                      dial_progress& progress);
+  task<dialled> reach(std::string host, std::uint16_t port, bool of_proxy, dial_progress& progress);
   /// TCP, and TLS if that is what the proxy wants. Whatever fails is the proxy's failure.
   task<at_proxy> reach_proxy(const url& proxy, dial_progress& progress);
   /// From a way to the origin: TLS, if the URL wants it.

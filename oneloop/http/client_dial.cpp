@@ -34,9 +34,9 @@ class attempts {
   attempts(dial_progress& p, std::string target) : progress_{p}, target_{std::move(target)} {}
 
   void wait() {
-    leave_dns();
-    if (connecting_ == 0) progress_.clock.enter(phase::queue, target_);
+    if (!std::exchange(begun_, true)) progress_.times.dns += progress_.clock.elapsed();
     ++waiting_;
+    pause();
   }
   void connect() {
     --waiting_;
@@ -44,22 +44,26 @@ class attempts {
     phase_clock& clock = progress_.clock;
     if (clock.current() == phase::queue) progress_.queued += clock.leave_queue();
     // All attempts together have the time of one.
-    if (clock.current() != phase::connect) clock.enter(phase::connect, target_);
+    if (clock.current() != phase::connect) clock.enter(phase::connect, target_, spent_);
   }
   void give_up() {
     --connecting_;
-    if (connecting_ == 0 && waiting_ != 0) progress_.clock.enter(phase::queue, target_);
+    pause();
   }
   [[nodiscard]] bool begun() const noexcept { return begun_; }
 
  private:
-  void leave_dns() {
-    if (!std::exchange(begun_, true)) progress_.times.dns += progress_.clock.elapsed();
+  void pause() {
+    const phase now = progress_.clock.current();
+    if (connecting_ != 0 || waiting_ == 0 || now == phase::queue) return;
+    if (now == phase::connect) spent_ = progress_.clock.elapsed();
+    progress_.clock.enter(phase::queue, target_);
   }
   dial_progress& progress_;
   std::string target_;
   int waiting_ = 0;
   int connecting_ = 0;
+  duration spent_{};  // connecting, before the pause
   bool begun_ = false;
 };
 

@@ -149,7 +149,12 @@ task<> exchange::ask_with_body(outgoing out, phase_clock& c) {
     auto reading = read_head(c);
     co_await std::move(reading);
     // The server has made up its mind. One that is content may want the rest of what it gets.
-    if (!body_begun_ || lease_->parser.head().status >= 300) n.cancel();
+    if (!body_begun_ || lease_->parser.head().status >= 300) {
+      n.cancel();
+      co_return;
+    }
+    auto ahead = read_ahead();
+    co_await std::move(ahead);
   };
   auto doing = with_nursery(std::ref(both));
   co_await std::move(doing);
@@ -190,6 +195,21 @@ task<> exchange::send(const outgoing& out, phase_clock& c, nursery& n) {
     broken_ = std::current_exception();  // as above
   }
   c.enter(started_ ? phase::stall : phase::first_byte, peer_);
+  if (reads_ahead_) n.cancel();
+}
+
+task<> exchange::read_ahead() {
+  net::read_buffer& input = lease_->input;
+  reads_ahead_ = true;
+  try {
+    while (!sent_ && !broken_ && input.size() < max_ahead) {
+      const auto n = co_await lease_->stream.read_some(input.space(read_size));
+      if (n == 0) break;
+      input.add(n);
+    }
+  } catch (const error&) {  // whoever reads the body finds out
+  }
+  reads_ahead_ = false;
 }
 
 task<> exchange::read_head(phase_clock& c) {
@@ -354,8 +374,7 @@ void exchange::complete() {
 void exchange::end() {
   ended_ = true;
   measured.total = owner->now() - clock->started();
-  const bool clean =
-      lease_->parser.keep_alive() && lease_->input.empty() && !close_asked_ && sent_;
+  const bool clean = lease_->parser.keep_alive() && lease_->input.empty() && !close_asked_ && sent_;
   clean ? lease_.keep() : lease_.end();
 }
 

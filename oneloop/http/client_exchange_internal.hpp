@@ -59,16 +59,17 @@ class exchange {
   url target;
   std::vector<redirect> redirects;
   timing measured;
-  std::uint64_t bytes = 0;           // of the body, so far
-  std::uint64_t wire_bytes = 0;      // of the body, so far, before decoding
-  std::optional<phase_clock> clock;  // once the head is there
-  std::shared_ptr<pool> owner;       // whose loop this belongs to
+  std::uint64_t bytes = 0;                         // of the body, so far
+  std::uint64_t wire_bytes = 0;                    // of the body, so far, before decoding
+  std::optional<phase_clock> clock;                // once the head is there
+  std::shared_ptr<pool> owner;                     // whose loop this belongs to
   std::optional<std::string> certificate_problem;  // of the connection
 
  private:
   static constexpr std::size_t read_size = 16 * 1024;   // of the connection's buffer
   static constexpr std::size_t max_read = 1024 * 1024;  // at a time, for text()
   static constexpr std::size_t max_decode = 64 * 1024;  // at a time
+  static constexpr std::size_t max_ahead = 1024 * 1024;
   static constexpr duration continue_wait = std::chrono::seconds{1};
   /// A request in one piece: sends it, then reads.
   task<> ask(std::string text, phase_clock& c);
@@ -76,6 +77,9 @@ class exchange {
   task<> ask_with_body(outgoing out, phase_clock& c);
   task<> send(const outgoing& out, phase_clock& c, nursery& n);
   task<> read_head(phase_clock& c);
+  /// While the request is still being sent: reads on into the connection's buffer, so that a server
+  /// that sends and receives in turns is not stuck.
+  task<> read_ahead();
   /// Waits for more of the body: in the connection's buffer (gives 0), or past it, in `to`.
   task<std::size_t> refill(std::span<std::byte> to);
   /// Moves what is buffered of the body into `to`.
@@ -105,20 +109,21 @@ class exchange {
   bool close_asked_;  // the request says that it is the connection's last one
 
   // Until there is a head:
-  bool started_ = false;              // a byte of the response has come
+  bool started_ = false;  // a byte of the response has come
   bool died_unanswered_ = false;
   std::exception_ptr broken_;         // why the request could not be sent
   std::exception_ptr source_failed_;  // the body could not be had
   event go_ahead_;                    // 100 Continue
 
   bool asked_first_ = false;
-  bool body_begun_ = false;           // sending it
-  bool sent_ = true;                  // all of the request
-  bool coded_;                        // the body is to be decoded
+  bool reads_ahead_ = false;
+  bool body_begun_ = false;  // sending it
+  bool sent_ = true;         // all of the request
+  bool coded_;               // the body is to be decoded
   std::optional<content_decoder> decoder_;
-  std::size_t undecoded_ = 0;         // bytes in front of the connection's buffer
-  bool full_ = false;                 // the decoder filled its output: there may be more inside
-  bool over_ = false;                 // the parser has seen the end
+  std::size_t undecoded_ = 0;  // bytes in front of the connection's buffer
+  bool full_ = false;          // the decoder filled its output: there may be more inside
+  bool over_ = false;          // the parser has seen the end
   bool ended_ = false;
   std::exception_ptr failure_;
 };

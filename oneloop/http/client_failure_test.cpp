@@ -124,7 +124,7 @@ http::request oversized_request(const std::string& to) {
   return r;
 }
 
-TEST_P(http_failures_on, timeout_of_sending) {
+TEST_P(http_failures_on, p26_timeout_of_sending) {
   auto script = [](peer&) -> task<> { co_await sleep_for(10s); };
   with_server(script, [](server& s) -> task<> {
     phase_timeouts t;
@@ -138,7 +138,7 @@ TEST_P(http_failures_on, timeout_of_sending) {
   });
 }
 
-TEST_P(http_failures_on, timeout_of_the_first_byte) {
+TEST_P(http_failures_on, p26_timeout_of_the_first_byte) {
   phase_timeouts t;
   t.first_byte = 50ms;
   const auto f = after("", false, client_options{}.timeouts(t));
@@ -147,7 +147,7 @@ TEST_P(http_failures_on, timeout_of_the_first_byte) {
   EXPECT_EQ(f.text, "timeout after 50 ms waiting for the first byte from 127.0.0.1");
 }
 
-TEST_P(http_failures_on, timeout_between_bytes) {
+TEST_P(http_failures_on, p26_timeout_between_bytes) {
   phase_timeouts t;
   t.stall = 50ms;
   for (const char* text : {"HTTP/1.1 200 OK\r\nConte", "HTTP/1.1 200 OK\r\n\r\n", "H",
@@ -160,7 +160,7 @@ TEST_P(http_failures_on, timeout_between_bytes) {
   }
 }
 
-TEST_P(http_failures_on, a_server_that_drips_runs_into_the_total) {
+TEST_P(http_failures_on, p26_a_server_that_drips_runs_into_the_total) {
   for (const std::string head : {"HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 200 OK\r\n\r\n"}) {
     auto script = [&](peer& p) -> task<> {
       (void)co_await p.request();
@@ -217,7 +217,7 @@ TEST_P(http_failures_on, what_is_not_http) {
   }
 }
 
-TEST_P(http_failures_on, what_ends_too_early) {
+TEST_P(http_failures_on, p05_what_ends_too_early) {
   for (const char* text :
        {"HTTP/1.1 20", "HTTP/1.1 200 OK\r\nA: b\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
@@ -250,7 +250,7 @@ TEST_P(http_failures_on, a_reset_in_the_middle) {
   });
 }
 
-TEST_P(http_failures_on, the_answer_of_a_server_that_does_not_read_on_counts) {
+TEST_P(http_failures_on, p34_the_answer_of_a_server_that_does_not_read_on_counts) {
   auto script = [](peer& p) -> task<> {
     co_await p.say("HTTP/1.1 431 Too Much\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch");
     co_await p.stream.shutdown_write();

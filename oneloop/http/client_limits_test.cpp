@@ -5,6 +5,7 @@
 
 #include "oneloop/http/client_test.hpp"
 #include "oneloop/http/pool_internal.hpp"
+#include "oneloop/net/dns_server_test.hpp"
 
 namespace oneloop::inline v0::test {
 namespace {
@@ -17,6 +18,12 @@ task<> answers(http_peer& p) {
     const bool more = co_await p.request();
     if (!more) break;
     if (p.last_path() == "/slow") co_await sleep_for(20ms);
+    if (p.last_path() == "/half") {
+      co_await p.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx");
+      co_await sleep_for(100ms);
+      co_await p.say("x");
+      continue;
+    }
     co_await p.answer("x");
   }
 }
@@ -347,6 +354,39 @@ TEST_P(http_point_23_on, without_any_descriptor_that_could_come_back_it_is_an_er
     EXPECT_EQ(f.text, "connect 127.0.0.1:1: Too many open files");
     EXPECT_EQ(c.statistics().in_use, 0u);
     EXPECT_EQ(c.statistics().waiting, 0u);
+  });
+}
+
+TEST_P(http_point_23_on, a_lookup_waits_for_a_descriptor_too) {
+  go([]() -> task<> {
+    dns_server names;
+    std::optional<few_descriptors> few{std::in_place, 16};
+    server_elsewhere s{*few};
+    auto both = [&](nursery& n) -> task<> {
+      n.start(&server_elsewhere::serve, &s);
+      n.start(&dns_server::serve, &names);
+      co_await sleep_for(5ms);
+      client_options o;
+      o.resolver(net::resolver_options{}.servers({names.at()}).search({}).hosts_file(""));
+      o.resolve("told.test", s.port(), net::ip_address::loopback_v4());
+      client c{o};
+      const std::string port = ":" + std::to_string(s.port());
+      auto held = co_await c.get("http://told.test" + port + "/half");
+      while (few->take_one()) {
+      }
+      auto waits = [&]() -> task<> {
+        const auto f = co_await failure_of(fetch(c, "http://local4.test" + port + "/"));
+        EXPECT_EQ(f.kind, "none") << f.text;
+      };
+      n.start(waits);
+      co_await eventually([&] { return c.statistics().waiting == 1; });
+      for (int i = 0; i < 8; ++i) few->give_one_back();
+      (void)co_await held.text();
+      co_await eventually([&] { return s.requests.size() == 2; });
+      co_await eventually([&] { return c.statistics().in_use == 0; });
+      n.cancel();
+    };
+    co_await with_nursery(std::ref(both));
   });
 }
 

@@ -63,20 +63,20 @@ duration phase_clock::limit() const noexcept {
   return duration::max();
 }
 
-void phase_clock::enter(phase p, std::string_view object) {
+void phase_clock::enter(phase p, std::string_view object, duration spent) {
   // Once the scope is cancelled the next wait throws: the phase that took too long stays named.
   if (scope_->cancel_called()) return;
   phase_ = p;
   object_ = object;
-  arm(limit());
+  arm(limit(), spent);
 }
 
 void phase_clock::enter_unlimited() {
   if (!scope_->cancel_called()) arm(duration::max());
 }
 
-void phase_clock::arm(duration most) {
-  entered_ = scope_->home()->now();
+void phase_clock::arm(duration most, duration spent) {
+  entered_ = scope_->home()->now() - spent;
   deadline_ = after(entered_, most);
   scope_->set_deadline(phase_ == phase::queue ? never : std::min(deadline_, total_deadline_));
 }

@@ -30,8 +30,9 @@ class phase_clock {
 
   /// The waits to come are in this scope.
   void bind(cancel_scope& s) noexcept { scope_ = &s; }
-  /// `object`: whom or what the phase is about, for messages.
-  void enter(phase p, std::string_view object);
+  /// `object`: whom or what the phase is about, for messages. `spent`: how much of its time has
+  /// gone in an earlier stretch.
+  void enter(phase p, std::string_view object, duration spent = {});
   /// No limit but the total, until the next `enter`.
   void enter_unlimited();
   /// In the scope: how long the current phase has lasted.
@@ -46,7 +47,7 @@ class phase_clock {
 
  private:
   [[nodiscard]] duration limit() const noexcept;
-  void arm(duration most);
+  void arm(duration most, duration spent = {});
   phase_timeouts limits_;
   duration total_;
   time_point started_;

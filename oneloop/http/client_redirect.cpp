@@ -53,10 +53,18 @@ std::string redirected_method(int status, const std::string& method) {
 bool same_origin(const url& a, const url& b) { return a.origin() == b.origin(); }
 
 bool may_cross_origins(std::string_view name) noexcept {
-  static constexpr std::array<std::string_view, 12> harmless{
-      "Accept",        "Accept-Encoding",   "Accept-Language",   "User-Agent",
-      "Cache-Control", "Pragma",            "Range",             "If-Match",
-      "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"};
+  static constexpr std::array<std::string_view, 12> harmless{"Accept",
+                                                             "Accept-Encoding",
+                                                             "Accept-Language",
+                                                             "User-Agent",
+                                                             "Cache-Control",
+                                                             "Pragma",
+                                                             "Range",
+                                                             "If-Match",
+                                                             "If-None-Match",
+                                                             "If-Modified-Since",
+                                                             "If-Unmodified-Since",
+                                                             "If-Range"};
   return std::ranges::any_of(harmless, [&](auto h) { return equal_ignoring_case(h, name); });
 }
 

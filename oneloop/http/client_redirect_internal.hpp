@@ -44,7 +44,9 @@ class redirect_trail {
   /// This will be asked for, with these cookies. Throws http_error (redirect) if it was before.
   void ask(std::string_view method, const url& target, std::string_view cookies);
   /// The last request has to be made again.
-  void forget_last() noexcept { asked_.pop_back(); }
+  void forget_last() noexcept {
+    if (!asked_.empty()) asked_.pop_back();
+  }
   /// Throws http_error (redirect) if this is one too many.
   void follow(redirect step);
   [[nodiscard]] std::vector<redirect>& steps() noexcept { return steps_; }

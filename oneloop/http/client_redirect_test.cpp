@@ -240,6 +240,9 @@ TEST(http_redirect, p10_a_location_that_cannot_be_fetched_is_an_error) {
             "redirect from http://a/ to \"mailto:x@y\": only http and https are followed");
   EXPECT_TRUE(
       target("http://a/", "http://[x").starts_with("redirect from http://a/ to \"http://[x\": "));
+}
+
+TEST(http_redirect, p08_two_different_locations_are_an_error) {
   http::headers two;
   two.add("Location", "/a");
   two.add("Location", "/a");

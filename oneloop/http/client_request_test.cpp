@@ -1,5 +1,5 @@
-// What goes out with a request, and to whom: credentials, Host, targets, fields and cookies. (Points
-// 11 to 14 and 18 of what a serious client must get right; the numbers in the names.)
+// What goes out with a request, and to whom: credentials, Host, targets, fields and cookies.
+// (Points 11 to 14 and 18 of what a serious client must get right; the numbers in the names.)
 #include <string>
 
 #include "oneloop/http/client.hpp"
@@ -66,8 +66,8 @@ TEST_P(http_requests_on, p11_only_harmless_fields_cross_origins) {
     EXPECT_EQ(field_of(s, 0, "X-Api-Key"), "secret");
     for (const std::size_t n : {1u, 2u}) {
       EXPECT_EQ(s.requests[n].find("secret"), std::string::npos) << s.requests[n];
-      for (const char* name : {"Accept", "Accept-Language", "User-Agent", "Cache-Control",
-                               "Pragma", "If-None-Match", "Range", "If-Range"}) {
+      for (const char* name : {"Accept", "Accept-Language", "User-Agent", "Cache-Control", "Pragma",
+                               "If-None-Match", "Range", "If-Range"}) {
         EXPECT_EQ(field_of(s, n, name), "harmless") << name;
       }
     }
@@ -223,7 +223,10 @@ TEST_P(http_requests_on, p13_host_is_what_the_url_says) {
     }
     client c{o};
     const std::string port = ":" + std::to_string(s.port());
-    (void)co_await c.get("http://B\xc3\xbc" "cher.example" + port + "/");
+    (void)co_await c.get(
+        "http://B\xc3\xbc"
+        "cher.example" +
+        port + "/");
     EXPECT_EQ(field_of(s, 0, "Host"), "xn--bcher-kva.example" + port);
     (void)co_await c.get("http://UPPER.Example" + port + "/");
     EXPECT_EQ(field_of(s, 1, "Host"), "upper.example" + port);

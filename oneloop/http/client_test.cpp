@@ -645,7 +645,8 @@ TEST_P(http_client_on, rules_of_the_api_are_named) {
     http::request r{"GET", target};
     r.fields().add("content-length", "5");
     const auto length = co_await failure_of(c.send(r));
-    EXPECT_EQ(length.text, "http client: Content-Length is not for users to set; see request::body");
+    EXPECT_EQ(length.text,
+              "http client: Content-Length is not for users to set; see request::body");
     const auto odd = co_await failure_of(c.send(http::request{"G T", target}));
     EXPECT_EQ(odd.kind, "other");
     EXPECT_EQ(s.requests.size(), 0u);

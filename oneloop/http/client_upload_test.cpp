@@ -1,6 +1,8 @@
 // Requests with a body: bytes and sources, chunks and lengths, servers that answer before they have
 // read everything, and what happens to a body that is needed twice. (Points 6, 21 and 34 of what a
 // serious client must get right; the numbers in the names.)
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
@@ -37,8 +39,8 @@ request to(const std::string& text, std::string method = "PUT") {
 
 /// Gives these pieces, one at a time.
 body_source pieces(std::vector<std::string> all) {
-  return [all = std::move(all), i = std::size_t{0}](std::span<std::byte> room) mutable
-         -> task<std::size_t> {
+  return [all = std::move(all),
+          i = std::size_t{0}](std::span<std::byte> room) mutable -> task<std::size_t> {
     if (i == all.size()) co_return 0;
     const std::string& one = all[i++];
     std::memcpy(room.data(), one.data(), one.size());
@@ -415,6 +417,36 @@ TEST_P(http_uploads_on, p34_a_server_that_is_content_early_gets_the_rest) {
     const auto text = co_await answer.text();
     EXPECT_EQ(text, "thank");
     EXPECT_EQ(got, 5'000'000u);
+  });
+}
+
+TEST_P(http_uploads_on, p34_a_server_that_talks_before_it_listens_is_not_stuck) {
+  static constexpr std::size_t size = 900'000;
+  std::size_t got = 0;
+  auto script = [&](peer& p) -> task<> {
+    const int small = 16 * 1024;
+    ::setsockopt(p.stream.fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    while (true) {
+      const bool more = co_await p.request();
+      if (!more) break;
+      co_await p.say("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+      co_await p.say(std::string(size, 'y'));
+      const auto body = co_await p.body();
+      got += body.size();
+    }
+  };
+  with_server(script, [&](server& s) -> task<> {
+    client c;
+    auto r = to(s.at());
+    r.body(request_body::streamed([] { return many(9'000'000); }));
+    for (const bool reads : {true, false}) {
+      auto answer = co_await c.send(r);
+      if (reads) {
+        const auto text = co_await answer.text();
+        EXPECT_EQ(text.size(), size);
+      }
+    }
+    co_await eventually([&] { return got == 18'000'000u; });
   });
 }
 

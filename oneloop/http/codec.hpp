@@ -65,10 +65,11 @@ enum class body_framing : std::uint8_t { none, length, chunked, until_close };
 /// Reads the responses of one connection, one after the other.
 ///
 /// Interim responses (1xx but for a 101 that was asked for) are events of their own, any number of
-/// them, together no larger than codec_limits::hard_max_head. Bare LF and folded header lines are accepted; bare CR, NUL,
-/// HTTP/0.9, lines without a colon, space before a colon, and anything odd in Content-Length are
-/// not. Errors: oneloop::error with errc::protocol or limit_exceeded; afterwards every call throws
-/// the same again. Memory: what the head needs, while it arrives; the body is never copied.
+/// them, together no larger than codec_limits::hard_max_head. Bare LF and folded header lines are
+/// accepted; bare CR, NUL, HTTP/0.9, lines without a colon, space before a colon, and anything odd
+/// in Content-Length are not. Errors: oneloop::error with errc::protocol or limit_exceeded;
+/// afterwards every call throws the same again. Memory: what the head needs, while it arrives; the
+/// body is never copied.
 class ONELOOP_API response_parser {
  public:
   explicit response_parser(codec_limits limits = {});
@@ -91,8 +92,8 @@ class ONELOOP_API response_parser {
 
   /// Has any byte of the expected response come? If not, a reused connection was stale.
   [[nodiscard]] bool started() const noexcept;
-  /// Valid from the event `head` to the next expect() (after `interim`: to the next step); it may be
-  /// moved out.
+  /// Valid from the event `head` to the next expect() (after `interim`: to the next step); it may
+  /// be moved out.
   [[nodiscard]] response_head& head() noexcept;
   /// The fields after a chunked body; valid once it is complete.
   [[nodiscard]] headers& trailers() noexcept;

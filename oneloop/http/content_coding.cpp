@@ -46,7 +46,8 @@ class format {
   virtual step run(input in, output out) = 0;
   /// Makes ready for the next stream.
   virtual void restart() = 0;
-  /// How many bytes tell that another stream follows; 0: none ever does.
+  /// How many bytes a stream begins with that nothing else does; 0: there are none, and no other
+  /// stream follows the first.
   [[nodiscard]] virtual std::size_t magic_size() const noexcept { return 0; }
   /// Whether these, of which there may be fewer, are the beginning of such bytes.
   [[nodiscard]] virtual bool is_magic(input /*bytes*/) const noexcept { return false; }
@@ -229,11 +230,11 @@ class layer {
         total.consumed += in.size();
         break;
       }
-      if (state_ == state::between) {
+      if (format_->magic_size() > 0 && state_ != state::inside) {
         const std::size_t n = look(in);
         total.consumed += n;
         in = in.subspan(n);
-        if (state_ == state::between) break;
+        if (seen_size_ > 0 || n == 0) break;
         continue;
       }
       if (in.empty() && !more_inside_) break;
@@ -261,23 +262,28 @@ class layer {
     return state_ == state::between || state_ == state::rest;
   }
   /// In the middle of one. A layer that was given nothing is neither here nor there.
-  [[nodiscard]] bool unfinished() const noexcept { return state_ == state::inside; }
+  [[nodiscard]] bool unfinished() const noexcept {
+    return state_ == state::inside || (state_ == state::fresh && seen_size_ > 0);
+  }
 
  private:
   enum class state : std::uint8_t { fresh, inside, between, rest };
 
-  /// Takes bytes behind a stream until they tell whether another one follows.
+  /// Takes bytes where a stream may begin, until they tell whether it does. (libzstd would take
+  /// the formats that it had before the RFC as well.)
   std::size_t look(input in) {
     std::size_t n = 0;
     while (n < in.size()) {
       seen_[seen_size_++] = in[n++];
       const input seen = std::span{seen_}.first(seen_size_);
       if (!format_->is_magic(seen)) {
+        if (state_ == state::fresh) fail(coding_, "the data does not begin as such");
         state_ = state::rest;
+        seen_size_ = 0;
         break;
       }
       if (seen_size_ == format_->magic_size()) {
-        format_->restart();
+        if (state_ == state::between) format_->restart();
         std::byte none{};
         // So few bytes give no output.
         (void)format_->run(seen, std::span{&none, 1});

@@ -331,6 +331,10 @@ TEST(http_point_19, broken_data) {
     fails(coding, "<html>not coded at all</html>", errc::protocol, std::string{"decode "} + coding);
   }
   fails("deflate", "\xff\xff\xff\xff", errc::protocol, "decode deflate");
+  fails("gzip", "\x1f\x8c", errc::protocol, "decode gzip: the data does not begin as such");
+  // What zstd was before it had an RFC, which its library still reads.
+  fails("zstd", from_hex("27b52ffd2005000000f7010000550012"), errc::protocol,
+        "decode zstd: the data does not begin as such");
   std::string checksum = gzip(fox);
   checksum[checksum.size() - 5] ^= 1;
   fails("gzip", checksum, errc::protocol, "incorrect data check");

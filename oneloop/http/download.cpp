@@ -16,8 +16,12 @@ download_error::~download_error() = default;
 class downloader {
  public:
   downloader(client& c, request r, download_sink& sink, download_options options)
-      : client_{c}, request_{std::move(r)}, sink_{sink}, attempts_{options.attempts_},
-        have_{std::move(options.partial_)}, conditional_{options.known_} {
+      : client_{c},
+        request_{std::move(r)},
+        sink_{sink},
+        attempts_{options.attempts_},
+        have_{std::move(options.partial_)},
+        conditional_{options.known_} {
     if (request_.method() != "GET") throw misuse{"http download: only GET brings a body"};
     request_.decode(false).fields().set("Accept-Encoding", "identity");
     options.known_.ask(request_.fields());
@@ -55,9 +59,7 @@ class downloader {
     }
     std::optional<std::uint64_t> end;  // where this answer's bytes end
     switch (have_.answer(answer.status(), answer.fields())) {
-      case partial_content::outcome::complete:
-        result_.size = have_.received;
-        co_return true;
+      case partial_content::outcome::complete: result_.size = have_.received; co_return true;
       case partial_content::outcome::restart: {
         have_ = {};
         have_.validator = strong_validator(answer.fields());

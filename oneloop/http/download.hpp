@@ -4,7 +4,8 @@
 //     try {
 //       co_await oneloop::http::download(client, {"GET", target}, file);
 //     } catch (const oneloop::http::download_error& e) {
-//       remember(e.partial());                           // go on tomorrow: download_options::resume
+//       remember(e.partial());                           // go on tomorrow:
+//       download_options::resume
 //     }
 //
 // The rest is asked for by Range and If-Range (RFC 9110, 14), so that parts of different states are
@@ -66,11 +67,11 @@ class download_options {
 };
 
 struct download_result {
-  bool not_modified = false;  // 304: nothing was done (download_options::unless)
-  std::uint64_t size = 0;     // of the whole, bytes that an earlier download had brought included
-  std::uint64_t received = 0; // by this call, over the wire
-  int requests = 0;           // that it took; redirects not counted
-  validators state;           // of the response, for the next `unless`
+  bool not_modified = false;   // 304: nothing was done (download_options::unless)
+  std::uint64_t size = 0;      // of the whole, bytes that an earlier download had brought included
+  std::uint64_t received = 0;  // by this call, over the wire
+  int requests = 0;            // that it took; redirects not counted
+  validators state;            // of the response, for the next `unless`
 };
 
 /// The download broke off; kind, phase and text are those of the failure.
@@ -87,9 +88,9 @@ class ONELOOP_API download_error : public http_error {
   partial_content partial_;
 };
 
-/// Downloads the body of a response with status 200 or 206 into `sink`; client and sink must outlive
-/// it. Replaces Range, If-Range, Accept-Encoding, If-None-Match and If-Modified-Since in `r`, whose
-/// method must be GET.
+/// Downloads the body of a response with status 200 or 206 into `sink`; client and sink must
+/// outlive it. Replaces Range, If-Range, Accept-Encoding, If-None-Match and If-Modified-Since in
+/// `r`, whose method must be GET.
 ///
 /// Errors: download_error when an exchange fails, the body is not all there, or the status is
 /// another one (kind `status`); what the sink throws.

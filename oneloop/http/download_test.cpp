@@ -48,7 +48,8 @@ struct shaky_file {
       const auto at = head.find("Range: bytes=");
       const bool valid =
           at != head.npos && ranges && head.find("If-Range: " + tag + "\r\n") != head.npos;
-      asked.push_back(at == head.npos ? "all" : head.substr(at + 13, head.find('\r', at) - at - 13));
+      asked.push_back(at == head.npos ? "all"
+                                      : head.substr(at + 13, head.find('\r', at) - at - 13));
       std::size_t from = 0;
       std::string lines = "ETag: " + tag + "\r\n";
       if (valid) {
@@ -216,7 +217,7 @@ TEST_P(http_downloads_on, p15_without_a_validator_nothing_is_resumed) {
   with_server(file.script(), [&](server& s) -> task<> {
     client c;
     text_sink sink;
-    const auto f = co_await failure_in(c, get(s), sink, {});
+    const auto f = co_await failure_in(c, get(s), sink, download_options{});
     EXPECT_EQ(f.failure.kind, "protocol");
     EXPECT_EQ(f.partial.received, 1000u);
     EXPECT_FALSE(f.partial.resumable());
@@ -235,7 +236,7 @@ TEST_P(http_downloads_on, p15_another_status_is_an_error) {
   with_server(script, [](server& s) -> task<> {
     client c;
     text_sink sink;
-    const auto f = co_await failure_in(c, get(s), sink, {});
+    const auto f = co_await failure_in(c, get(s), sink, download_options{});
     EXPECT_EQ(f.failure.kind, "status");
     EXPECT_EQ(f.failure.text, "GET " + s.at("/f") + ": 404 Not Here");
     EXPECT_EQ(sink.restarts, 0);

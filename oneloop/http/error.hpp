@@ -44,8 +44,8 @@ enum class error_kind : std::uint8_t {
 /// An exchange failed. The code is that of the cause, where there is one.
 class ONELOOP_API http_error : public error {
  public:
-  /// `phase` must be a literal: "url", "dns", "connect", "proxy", "tls", "write", "first_byte", "head",
-  /// "body", "stall", "total", "redirect" or "status".
+  /// `phase` must be a literal: "url", "dns", "connect", "proxy", "tls", "write", "first_byte",
+  /// "head", "body", "stall", "total", "redirect" or "status".
   http_error(error_kind kind, std::string_view phase, std::error_code code,
              std::string_view message);
   ~http_error() override;

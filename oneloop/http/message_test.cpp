@@ -53,7 +53,7 @@ TEST(headers_test, remove_counts) {
   EXPECT_TRUE(h.empty());
 }
 
-TEST(headers_test, single_accepts_equal_repetitions_only) {
+TEST(headers_test, http08_single_accepts_equal_repetitions_only) {
   headers h;
   h.add("Location", "/a");
   h.add("location", "/a");

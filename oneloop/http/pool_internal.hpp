@@ -60,7 +60,7 @@ struct origin_key {
   std::string host;  // as in a URL: brackets around IPv6
   std::uint16_t port = 0;
   std::string proxy;        // the whole URL, with its credentials; empty without one
-  std::string tls_profile;  // whom we trust, and who we are; empty without TLS
+  std::string tls_profile;  // whom we trust, and who we are; empty without any TLS
   std::string addresses;    // what is said about where the host is, and must not be
 
   /// "example.org:80".

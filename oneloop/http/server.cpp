@@ -3,12 +3,12 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <exception>
 #include <string>
 
 #include "oneloop/base/log.hpp"
 #include "oneloop/http/codec.hpp"
+#include "oneloop/http/date.hpp"
 #include "oneloop/loop/io.hpp"
 #include "oneloop/scope/context.hpp"
 #include "oneloop/scope/region.hpp"
@@ -38,25 +38,15 @@ class refusal : public error {
   int status_;
 };
 
-/// "Sun, 06 Nov 1994 08:49:37 GMT", made anew once a second.
+/// The current HTTP date, made anew once a second.
 [[gnu::noinline]] std::string_view date_now() {
-  thread_local std::time_t shown = -1;
-  thread_local char text[32];
-  thread_local std::size_t size = 0;
-  const std::time_t now = std::time(nullptr);
-  if (now != shown) {
-    std::tm utc{};
-    gmtime_r(&now, &utc);
-    static constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    char pattern[40];
-    std::snprintf(pattern, sizeof pattern, "%s, %%d %s %%Y %%H:%%M:%%S GMT", days[utc.tm_wday],
-                  months[utc.tm_mon]);
-    size = std::strftime(text, sizeof text, pattern, &utc);
+  thread_local wall_time shown;
+  thread_local std::string text;
+  if (const wall_time now = wall_now(); now != shown || text.empty()) {
+    text = to_http_date(now);
     shown = now;
   }
-  return {text, size};
+  return text;
 }
 
 bool may_have_body(int status) noexcept { return status >= 200 && status != 204 && status != 304; }
@@ -128,18 +118,14 @@ class server_connection : public list_hook<> {
 class server_conversation {
  public:
   explicit server_conversation(server_connection& c)
-      : connection_{c},
-        server_{c.group.owner},
-        options_{server_.options_},
-        stream_{c.stream},
-        work_{server_.borrow()} {
+      : connection_{c}, server_{c.group.owner}, options_{server_.options_}, stream_{c.stream} {
     c.talking = this;
     c.group.busy.push_back(c);
   }
   ~server_conversation() {
     connection_.talking = nullptr;
     connection_.unlink();
-    if (next_ == step::rest) server_.give_back(std::move(work_));
+    if (next_ == step::rest && work_) server_.give_back(std::move(work_));
   }
   server_conversation(const server_conversation&) = delete;
   server_conversation& operator=(const server_conversation&) = delete;
@@ -157,6 +143,7 @@ class server_conversation {
         next_ = step::close;
       }
       rests_ = stream_.readiness().has_value();
+      if (next_ == step::request) work_ = server_.borrow();
       while (next_ == step::request) {
         auto exchange = answer_next();
         next_ = co_await std::move(exchange);
@@ -563,7 +550,7 @@ class server_conversation {
   task<> linger() {
     const time_point until = after(now(), std::chrono::seconds{1});
     const bool said = co_await move_on_after(until - now(), stream_.shutdown_write());
-    if (!said || stopping() || connection_.state == server_connection::phase::leaving) co_return;
+    if (!said || stopping() || !work_) co_return;
     for (std::size_t seen = 0; seen < std::size_t{256} * 1024;) {
       auto filling = fill(until - now());
       const auto got = co_await std::move(filling);
@@ -576,10 +563,10 @@ class server_conversation {
   server& server_;
   const server_options& options_;
   net::any_stream& stream_;
-  cancel_scope* scope_ = nullptr;  // while it runs
-  std::unique_ptr<server::workspace> work_;
-  std::span<const std::byte> input_;  // of work_->buffer: what the parser has not consumed
-  std::span<const std::byte> body_;   // of the same: found, and not taken yet
+  cancel_scope* scope_ = nullptr;            // while it runs
+  std::unique_ptr<server::workspace> work_;  // once there is something to read
+  std::span<const std::byte> input_;         // of work_->buffer: what the parser has not consumed
+  std::span<const std::byte> body_;          // of the same: found, and not taken yet
   std::optional<server_request> request_;
   std::optional<std::uint64_t> promised_;  // bytes of the streamed body that are still to come
   duration body_left_{};                   // patience with the body

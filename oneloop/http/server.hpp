@@ -292,9 +292,9 @@ struct server_statistics {
 /// (at most stop_timeout long) and answered with "Connection: close"; then `cancelled`. Closing the
 /// listener does the same, and then serve returns. Errors: serve throws what accept throws, but for
 /// EMFILE and its kin, on which it pauses. Errors of one connection end that connection.
-/// Cost: an idle connection is no party and has no buffer: it is some 500 bytes (TLS: and what
-/// OpenSSL keeps, some 10 KiB more). While a request is under way it is a party with about 12 KiB;
-/// of what a peer has pipelined at most 8 KiB are read ahead.
+/// Cost: an idle connection is no party and has no buffer: it is some 480 bytes (TLS: 12 to 17 KiB,
+/// OpenSSL's own). While a request is under way it is a party with about 12 KiB; of what a peer has
+/// pipelined at most 8 KiB are read ahead.
 class ONELOOP_API server {
  public:
   using stream_step = std::function<task<net::any_stream>(net::any_stream)>;

@@ -450,6 +450,12 @@ struct tls_engine::impl {
     ERR_clear_error();
   }
 
+  /// Before a wait: OpenSSL keeps a buffer of 16 KiB for writing once it has read a session ticket.
+  void release_buffers() noexcept {
+    // Not in the middle of a record, whose header would be lost with them.
+    if (SSL_rstate_string(ssl.get()) == std::string_view{"RH"}) SSL_free_buffers(ssl.get());
+  }
+
   /// Why a call of OpenSSL did not succeed. Throws unless it is a matter of waiting or a goodbye.
   tls_state judge(int returned) {
     switch (SSL_get_error(ssl.get(), returned)) {
@@ -635,9 +641,13 @@ tls_engine::read_result tls_engine::read(std::span<std::byte> to) {
       continue;
     }
     // What has been read is delivered first; the end or the error comes again with the next call.
-    if (total != 0 && SSL_get_error(impl_->ssl.get(), r) != SSL_ERROR_SSL) break;
+    if (total != 0 && SSL_get_error(impl_->ssl.get(), r) != SSL_ERROR_SSL) {
+      impl_->release_buffers();
+      break;
+    }
     try {
       const tls_state s = impl_->judge(r);
+      impl_->release_buffers();
       return {0, s};
     } catch (const tls_error&) {
       if (total == 0) throw;
