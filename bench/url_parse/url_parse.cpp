@@ -15,11 +15,21 @@ std::vector<std::string> typical() {
   for (int i = 0; i < 1000; ++i) {
     const std::string n = std::to_string(i);
     switch (i % 5) {
-      case 0: urls.push_back("https://www.example.org/articles/2026/11/some-long-title-" + n); break;
-      case 1: urls.push_back("http://static.example.net:8080/images/photo_" + n + ".jpg?w=640"); break;
-      case 2: urls.push_back("https://en.example.org/wiki/Concurrency_(computer)#History_" + n); break;
-      case 3: urls.push_back("https://shop.example.com/?category=" + n + "&sort=price&page=2"); break;
-      default: urls.push_back("https://Docs.Example.com/a/b/../c/%7Euser/index" + n + ".html"); break;
+      case 0:
+        urls.push_back("https://www.example.org/articles/2026/11/some-long-title-" + n);
+        break;
+      case 1:
+        urls.push_back("http://static.example.net:8080/images/photo_" + n + ".jpg?w=640");
+        break;
+      case 2:
+        urls.push_back("https://en.example.org/wiki/Concurrency_(computer)#History_" + n);
+        break;
+      case 3:
+        urls.push_back("https://shop.example.com/?category=" + n + "&sort=price&page=2");
+        break;
+      default:
+        urls.push_back("https://Docs.Example.com/a/b/../c/%7Euser/index" + n + ".html");
+        break;
     }
   }
   return urls;
