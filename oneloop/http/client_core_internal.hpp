@@ -90,7 +90,8 @@ class client_core {
   /// At least one; with `guarded` only public ones. Nobody looks them up again before the connect.
   task<std::vector<net::ip_address>> addresses_of(std::string host, std::uint16_t port,
                                                   net::family kind, bool guarded);
-  task<std::vector<net::ip_address>> look_up(std::string host, net::family kind);
+  /// The phase dns begins, once it can.
+  task<> enter_dns(std::string host, std::uint16_t port, dial_progress& progress);
   /// What client_options::resolve says of this host.
   [[nodiscard]] const net::ip_address* told_address(std::string_view host,
                                                     std::uint16_t port) const noexcept;

@@ -96,10 +96,6 @@ task<secured> secure(net::any_stream below, net::tls_context context, std::strin
                 progress);
 }
 
-bool is_ours_to_solve(const std::error_code& code) noexcept {
-  return code == net::dns_errc::failed || code == net::dns_errc::unreachable;
-}
-
 }  // namespace
 
 net::resolver& client_core::names() {
@@ -148,7 +144,7 @@ task<std::vector<net::ip_address>> client_core::addresses_of(std::string host, s
   } else if (literal) {
     found.push_back(*literal);
   } else {
-    auto looking = look_up(host, kind);
+    auto looking = names().lookup(host, kind);
     found = co_await std::move(looking);
   }
   std::erase_if(found, [&](const net::ip_address& a) {
@@ -167,23 +163,21 @@ task<std::vector<net::ip_address>> client_core::addresses_of(std::string host, s
   co_return found;
 }
 
-task<std::vector<net::ip_address>> client_core::look_up(std::string host, net::family kind) {
-  while (true) {
-    std::exception_ptr failure;
+task<> client_core::enter_dns(std::string host, std::uint16_t port, dial_progress& progress) {
+  // The resolver needs a descriptor as well, and takes the lack of one for a server's silence.
+  if (told_address(host, port) == nullptr && !net::ip_address::parse(host)) {
+    progress.clock.enter(phase::queue, host);
+    auto waiting = pool_->open_socket(net::endpoint{net::ip_address::loopback_v4(), port});
     try {
-      auto looking = names().lookup(host, kind);
-      auto found = co_await std::move(looking);
-      co_return found;
+      (void)co_await std::move(waiting);
+    } catch (const closed_error&) {
+      throw;
     } catch (const error& e) {
-      if (!is_ours_to_solve(e.code())) throw;
-      failure = std::current_exception();
+      throw error{"resolve", host, e.code()};
     }
-    // The resolver needs a descriptor as well. If that is what it lacked, once more when there is
-    // one.
-    if (pool_->has_descriptor()) std::rethrow_exception(failure);
-    auto waiting = pool_->open_socket(net::endpoint{net::ip_address::loopback_v4(), 0});
-    (void)co_await std::move(waiting);
+    progress.queued += progress.clock.leave_queue();
   }
+  progress.clock.enter(phase::dns, host);
 }
 
 task<dialled> client_core::reach(std::string host, std::uint16_t port, bool of_proxy,
@@ -211,7 +205,8 @@ task<dialled> client_core::reach(std::string host, std::uint16_t port, bool of_p
     }
     co_return d;
   };
-  progress.clock.enter(phase::dns, host);
+  auto entering = enter_dns(host, port, progress);
+  co_await std::move(entering);
   try {
     // One that is known needs no race; what is refused is refused before anything is opened.
     const auto* told = told_address(host, port);
@@ -281,7 +276,8 @@ task<std::unique_ptr<connection>> client_core::dial_through(url proxy, const url
                             told_address(host, port) != nullptr;
   std::vector<tunnel_end> ends{{host, port, {}}};
   if (resolve_here) {
-    progress.clock.enter(phase::dns, host);
+    auto entering = enter_dns(host, port, progress);
+    co_await std::move(entering);
     try {
       auto looking = addresses_of(host, port, net::family::any, options_.exclude_private_);
       const auto found = co_await std::move(looking);

@@ -253,6 +253,7 @@ class reader {
       if (line_begin_ != 0) return true;
       blank_bytes_ += raw_.size();  // an empty line before the start line
       raw_.clear();
+      if (request_) started_ = false;  // it is no part of the request
       return false;
     }
     if (const std::size_t bad = line.find_first_of(std::string_view{"\r\0", 2}); bad != line.npos) {
@@ -423,7 +424,14 @@ class reader {
 
   void check_host() {
     std::size_t hosts = 0;
-    for (const field f : request.fields) hosts += equal_ignoring_case(f.name, "host") ? 1 : 0;
+    for (const field f : request.fields) {
+      if (!equal_ignoring_case(f.name, "host")) continue;
+      ++hosts;
+      // What no host and port can hold, and what two readers would split differently.
+      if (f.value.find_first_of(" \t,/?#@\\\"<>") != f.value.npos) {
+        protocol("no host and port: " + quoted(f.value));
+      }
+    }
     if (hosts > 1) protocol("more than one Host");
     if (hosts == 0 && request.minor_version == 1) protocol("no Host");
   }
@@ -539,7 +547,6 @@ class reader {
       case stage::head:
         if (interim_) ended("after an interim response, before the final one");
         if (!started_ && request_) return parse_event::need_input;
-        if (started_ && request_ && raw_.empty()) return parse_event::need_input;  // empty lines
         if (!started_) ended("before the first byte");
         ended("inside the head");
       case stage::body: break;

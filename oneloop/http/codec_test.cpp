@@ -645,6 +645,10 @@ TEST(request_test, http11_needs_one_host) {
   request_refused("GET / HTTP/1.1\r\n\r\n", "no Host");
   request_refused("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "more than one Host");
   EXPECT_EQ(requests("GET / HTTP/1.0\r\n\r\n").error, "");
+  for (const std::string bad : {"a b", "a/b", "a, b", "u@a", "a#b"}) {
+    request_refused("GET / HTTP/1.1\r\nHost: " + bad + "\r\n\r\n", "no host and port");
+  }
+  EXPECT_EQ(requests("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n").error, "");
 }
 
 TEST(request_test, what_is_not_http_is_refused_at_once) {

@@ -418,6 +418,7 @@ std::string cookie_jar::header_for(const url& to, wall_time now) {
   });
   std::string out;
   for (impl::entry* e : found) {
+    if (out.size() + e->name.size() + e->value.size() + 3 > max_header) break;
     e->used = ++impl_->ticks;
     if (!out.empty()) out += "; ";
     if (!e->name.empty()) out.append(e->name) += '=';

@@ -58,6 +58,7 @@ class ONELOOP_API cookie_jar {
  public:
   static constexpr std::size_t max_pair = 4096;
   static constexpr std::size_t max_attribute = 1024;
+  static constexpr std::size_t max_header = 16 * 1024;
   static constexpr std::size_t max_per_domain = 180;
   static constexpr std::size_t max_cookies = 3000;
   static constexpr std::chrono::days max_lifetime{400};
@@ -75,7 +76,7 @@ class ONELOOP_API cookie_jar {
   bool set(const url& from, std::string_view set_cookie, wall_time now);
 
   /// The value of the Cookie field of a request to `to`: "a=1; b=2", those with longer paths first,
-  /// then the older ones. Empty: send none.
+  /// then the older ones, up to max_header bytes. Empty: send none.
   [[nodiscard]] std::string header_for(const url& to, wall_time now);
 
   [[nodiscard]] std::size_t size() const noexcept;

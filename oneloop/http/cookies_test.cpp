@@ -540,4 +540,15 @@ TEST(http_point_18, clear_and_move) {
   EXPECT_EQ(other.size(), 1U);
 }
 
+TEST(http_point_18, what_is_sent_is_bounded) {
+  cookie_jar jar;
+  const url at = *url::parse("http://example.org/");
+  for (int i = 0; i < 20; ++i) {
+    jar.set(at, "c" + std::to_string(i) + "=" + std::string(4000, 'x'), wall_time{});
+  }
+  EXPECT_EQ(jar.size(), 20U);
+  EXPECT_LE(jar.header_for(at, wall_time{}).size(), cookie_jar::max_header);
+  EXPECT_TRUE(jar.header_for(at, wall_time{}).starts_with("c0="));
+}
+
 }  // namespace

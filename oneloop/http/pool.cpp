@@ -1,5 +1,3 @@
-#include <sys/socket.h>
-
 #include <cerrno>
 
 #include "oneloop/base/error.hpp"
@@ -102,13 +100,6 @@ task<pool::socket> pool::open_socket(net::endpoint to) {
   auto waiting = stand_in_line(sockets_, attempt);
   co_await std::move(waiting);
   co_return made;
-}
-
-bool pool::has_descriptor() noexcept {
-  const int fd = net::tcp_stream::open(AF_INET, false);
-  if (fd < 0) return fd != -EMFILE && fd != -ENFILE;
-  (void)descriptor::adopt(fd);
-  return true;
 }
 
 // ---- pool ----

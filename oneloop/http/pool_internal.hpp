@@ -179,8 +179,6 @@ class pool : public list_hook<> {
     descriptor handle;
   };
   [[nodiscard]] task<socket> open_socket(net::endpoint to);
-  /// Whether this process could open one now.
-  [[nodiscard]] static bool has_descriptor() noexcept;
 
   /// From now on no place is given and no connection kept; those that are idle stay until
   /// `drop_idle`.

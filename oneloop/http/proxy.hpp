@@ -5,8 +5,10 @@
 //     if (through) log("through " + through->href());   // http://proxy:3128/
 //
 // A proxy is a URL: http:// and https:// (spoken to over TLS) for plain requests in absolute form
-// and CONNECT tunnels for https; socks5:// (names are resolved here) and socks5h:// (the proxy
-// resolves them). A user name and password in it are for the proxy alone.
+// and CONNECT tunnels for https; socks5:// (names are resolved here, and the proxy is told one
+// address after the other) and socks5h:// (the proxy resolves them). Without a port it is 80, 443
+// or 1080. A user name and password in it are for the proxy alone. What goes wrong with a proxy is
+// an http_error of kind and phase "proxy".
 #pragma once
 
 #include <optional>
@@ -30,7 +32,7 @@ class ONELOOP_API proxy_rules {
   proxy_rules& operator=(proxy_rules&&) noexcept;
 
   /// Everything through `proxy`. Text without a scheme is taken as "http://" + text. Throws
-  /// http_error (bad_url) for what is no proxy's URL.
+  /// http_error (bad_url) for what is no proxy's URL: another scheme, a path, a query.
   [[nodiscard]] static proxy_rules all(std::string_view proxy);
   /// What the environment says, now:
   ///   http requests    http_proxy (lower case only: HTTP_PROXY can be set by a web client of a CGI

@@ -10,6 +10,8 @@
 #include "oneloop/http/codec.hpp"
 #include "oneloop/http/date.hpp"
 #include "oneloop/loop/io.hpp"
+#include "oneloop/net/tcp.hpp"
+#include "oneloop/net/unix.hpp"
 #include "oneloop/scope/context.hpp"
 #include "oneloop/scope/region.hpp"
 #include "oneloop/scope/timeout.hpp"
@@ -91,6 +93,14 @@ class server_connection : public list_hook<> {
     readable_.emplace(*stream.readiness());
     if (!readable_->await_suspend(waker_)) group.home.make_ready(waker_);
   }
+  /// A socket itself: readiness tells of all that has come. A stream over another one may have
+  /// received what it has not given yet, and has a goodbye to say.
+  [[nodiscard]] bool plain() noexcept {
+    return stream.get_if<net::tcp_stream>() != nullptr ||
+           stream.get_if<net::unix_stream>() != nullptr;
+  }
+  /// Whether wait() would miss nothing; after a read that did not fill its buffer.
+  [[nodiscard]] bool can_wait() { return stream.readiness() && (plain() || stream.quiet()); }
   /// Ends the wait and the connection, unless bytes have come already.
   void stop_waiting() noexcept { waker_.request_cancel(); }
 
@@ -153,9 +163,12 @@ class server_conversation {
         co_await std::move(ending);
       }
     } catch (const cancelled&) {
-      if (!region.absorb()) throw;
+      if (!region.absorb()) {
+        if (region.scope().cancelled()) throw;
+        ++server_.statistics_.failed;  // thrown by somebody's code, while nobody cancels this one
+      }
       next_ = step::close;
-    } catch (const std::exception&) {
+    } catch (...) {
       next_ = step::close;
       ++server_.statistics_.failed;  // the peer has gone, is too slow, or failed its handshake
     }
@@ -175,6 +188,7 @@ class server_conversation {
   /// A piece of a streamed body.
   task<> write_piece(std::string_view bytes) {
     if (bytes.empty()) co_return;
+    if (cut_) throw closed_error{"write " + stream_.name()};
     if (promised_) {
       if (bytes.size() > *promised_) throw misuse{"a streamed body is longer than was promised"};
       *promised_ -= bytes.size();
@@ -186,8 +200,10 @@ class server_conversation {
       work_->out += chunk_end;
       bytes = work_->out;
     }
+    cut_ = true;
     auto writing = write(bytes);
     co_await std::move(writing);
+    cut_ = false;
   }
 
   /// The next bytes of the body into the front of `to`.
@@ -233,15 +249,12 @@ class server_conversation {
     next_ = what_next();
   }
 
-  /// After a complete exchange. Bytes that wait here are a request, not idleness; a stream over
-  /// another one may hold some that readiness does not tell of.
+  /// After a complete exchange. Bytes that wait here are a request, not idleness.
   [[nodiscard]] step what_next() {
     if (stopping()) return step::close;
     if (!input_.empty() || !rests_) return step::request;
-    if (filled_ || connection_.group.prepare) {
-      if (!stream_.quiet()) return step::request;
-    }
-    return step::rest;
+    const bool tells = connection_.plain() && !filled_;
+    return tells || stream_.quiet() ? step::rest : step::request;
   }
 
   // ---- reading ----
@@ -371,7 +384,9 @@ class server_conversation {
       }
       if (!got) refuse(errc::timed_out, 408, "the body comes too slowly");
       body_left_ -= now() - since;
-      body_left_ += std::chrono::nanoseconds{std::chrono::seconds{1}} * *got / options_.body_rate_;
+      const duration earned =
+          std::chrono::nanoseconds{std::chrono::seconds{1}} * *got / options_.body_rate_;
+      body_left_ += std::min(earned, duration::max() - std::max(body_left_, duration::zero()));
     }
   }
 
@@ -416,8 +431,12 @@ class server_conversation {
     co_await std::move(sending);
     if (response->close_) co_return step::close;
     if (!complete_) {
-      auto draining = drain();
-      const bool done = co_await std::move(draining);
+      bool done = false;
+      try {
+        auto draining = drain();
+        done = co_await std::move(draining);
+      } catch (const refusal&) {  // too late to say so
+      }
       if (!done) co_return step::close;
     }
     co_return what_next();
@@ -425,6 +444,11 @@ class server_conversation {
 
   task<server_response> handle() {
     std::optional<server_response> response;
+    const auto blame = [&](std::string_view why) {
+      log(severity::error, (request_->method() + " " + request_->target() + ": ").append(why));
+      response.emplace(500);
+      response->body("internal error\n");
+    };
     try {
       auto handling = server_.handler_(*request_);
       response = co_await std::move(handling);
@@ -433,9 +457,12 @@ class server_conversation {
       throw;
     } catch (const std::exception& e) {
       if (lost_) throw;  // the peer has gone while the body was read
-      log(severity::error, request_->method() + " " + request_->target() + ": " + e.what());
-      response.emplace(500);
-      response->body("internal error\n");
+      blame(e.what());
+    } catch (const cancelled&) {
+      if (scope_->cancelled()) throw;
+      blame("cancelled, by nobody");  // but something that the handler waited for
+    } catch (...) {
+      blame("an exception that is no std::exception");
     }
     co_return std::move(*response);
   }
@@ -466,7 +493,7 @@ class server_conversation {
     const bool allowed = may_have_body(r.head_.status);
     if (r.head_.status == 205) r.body_.clear(), r.source_ = {};  // RFC 9110, 15.3.6
     promised_.reset();
-    chunked_ = false;
+    chunked_ = cut_ = false;
     if (r.source_ && allowed) {
       promised_ = r.length_;
       chunked_ = !promised_ && !old_peer;
@@ -510,6 +537,7 @@ class server_conversation {
     try {
       auto streaming = source(to);
       co_await std::move(streaming);
+      if (cut_) throw closed_error{"stream a body"};  // the source did not mind
       if (promised_.value_or(0) != 0) throw misuse{"it is shorter than was promised"};
     } catch (const misuse& e) {
       log(severity::error, std::string{"a streamed body failed: "} + e.what());
@@ -578,6 +606,7 @@ class server_conversation {
   bool expects_ = false;   // the peer waits for 100 Continue
   bool lost_ = false;      // where the next request begins is not known
   bool chunked_ = false;   // how the streamed body goes out
+  bool cut_ = false;       // a piece of it did not, or not wholly
 };
 
 task<> body_writer::write(std::string_view bytes) { return to_.write_piece(bytes); }
@@ -617,10 +646,9 @@ void server_connection::waker::resumed(ready_item& item) noexcept {
   c->readable_.reset();
   c->unlink();
   --g.owner.statistics_.idle;
-  // A stream over another one says goodbye.
   if (!came) c->state = phase::leaving;
   try {
-    if (came || g.prepare) g.start(std::move(c));
+    if (came || !c->plain()) g.start(std::move(c));
   } catch (const std::exception&) {
     ++g.owner.statistics_.failed;  // no memory for it
   }
@@ -663,7 +691,7 @@ task<> server::group::keep() {
 
 void server::group::admit(net::any_stream stream, semaphore_permit slot) {
   auto c = std::make_unique<server_connection>(*this, std::move(stream), std::move(slot));
-  if (prepare || !c->stream.readiness()) {
+  if (prepare || !c->can_wait()) {
     start(std::move(c));
   } else {
     rest(std::move(c));
@@ -740,8 +768,9 @@ task<> server::serve_stream(net::any_stream stream) {
   server_connection c{g, std::move(stream), {}};
   bool rests = true;
   while (rests) {
-    if (auto readable = c.stream.readiness()) {
-      const bool came = co_await move_on_after(options_.idle_timeout_, *readable);
+    if (c.can_wait()) {
+      auto readable = *c.stream.readiness();
+      const bool came = co_await move_on_after(options_.idle_timeout_, readable);
       if (!came) c.state = server_connection::phase::leaving;
     }
     server_conversation talk{c};
@@ -762,7 +791,14 @@ bool server::passes(const error& e) noexcept {
     case ENOMEM:
     case ECONNABORTED:
     case EPROTO:
-    case EPERM: return true;
+    case EPERM:
+    // What became of a connection in the queue: accept(2).
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT: return true;
     default: return false;
   }
 }

@@ -74,9 +74,11 @@ class server_options {
     max_requests_ = n;
     return *this;
   }
-  /// Connections at a time, idle ones too; further ones wait in the kernel's queue (10,000).
+  /// Connections at a time, idle ones too; further ones wait in the kernel's queue (65,536; at
+  /// least 1). A server that is full notices that its listener is closed when a connection has
+  /// ended.
   server_options& max_connections(std::size_t n) noexcept {
-    max_connections_ = n;
+    max_connections_ = n == 0 ? 1 : n;
     return *this;
   }
   /// Handlers are called as soon as the head is there, and read the body themselves
@@ -131,7 +133,7 @@ class server_options {
   std::size_t max_fields_ = 256;
   std::size_t max_body_ = std::size_t{1024} * 1024;
   std::uint64_t max_requests_ = std::numeric_limits<std::uint64_t>::max();
-  std::size_t max_connections_ = 10'000;
+  std::size_t max_connections_ = 65'536;
   duration head_timeout_ = std::chrono::seconds{10};
   duration body_timeout_ = std::chrono::seconds{60};
   std::size_t body_rate_ = std::size_t{64} * 1024;

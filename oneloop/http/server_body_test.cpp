@@ -279,6 +279,74 @@ TEST_P(http_server_body, a_broken_promise_cuts_the_connection) {
   EXPECT_THAT(logged, HasSubstr("longer than was promised"));
 }
 
+TEST_P(http_server_body, a_source_that_goes_on_after_a_write_that_failed_cuts_the_connection) {
+  const std::string large(8 * 1024 * 1024, 'x');
+  bool tried_again = false;
+  auto impatient = [&](body_writer& out) -> task<> {
+    auto writing = out.write(large);
+    const bool all = co_await move_on_after(50ms, std::move(writing));
+    EXPECT_FALSE(all);
+    if (!tried_again) co_return;
+    std::string message;
+    try {
+      auto once_more = out.write("more");
+      co_await std::move(once_more);
+    } catch (const error& e) {
+      message = e.what();
+    }
+    EXPECT_NE(message, "");
+  };
+  for (const bool promised : {true, false}) {
+    for (const bool again : {false, true}) {
+      tried_again = again;
+      auto handler = [&](server_request& r) -> task<server_response> {
+        if (r.path() == "/next") co_return server_response{}.body("next\n");
+        server_response response;
+        response.stream(impatient);
+        if (promised) response.length(large.size() + (again ? 4 : 0));
+        co_return response;
+      };
+      go([&]() -> task<> {
+        server s{handler};
+        auto body = [&](net::tcp_listener& l) -> task<> {
+          auto peer = co_await net::connect(l.local_endpoint());
+          const std::string both = get("/large") + get("/next");
+          (void)co_await peer.write_all(bytes_of(both));
+          co_await sleep_for(100ms);
+          std::string all;
+          try {
+            all = co_await read_all(peer);
+          } catch (const error&) {  // a reset is fine
+          }
+          EXPECT_THAT(all, Not(EndsWith("next\n")));
+        };
+        co_await fail_after(20s, beside_server(s, body));
+        EXPECT_EQ(s.statistics().requests, 1u);
+        EXPECT_EQ(s.statistics().failed, 1u);
+      });
+    }
+  }
+}
+
+TEST_P(http_server_body, that_is_wrong_and_that_nobody_read_does_not_destroy_the_response) {
+  server_statistics statistics;
+  const auto text = post("/ignore", "Transfer-Encoding: chunked\r\n",
+                         "c350\r\n" + std::string(50'000, 'x') + "\r\n0\r\n\r\n");
+  EXPECT_THAT(reply_to(piecewise, GetParam(), text, server_options{}.stream_bodies().max_body(10),
+                       false, &statistics),
+              EndsWith("\r\n\r\nignored\n"));
+  EXPECT_EQ(statistics.failed, 0u);
+}
+
+TEST_P(http_server_body, may_take_for_ever_if_the_options_say_so) {
+  const auto options = server_options{}
+                           .body_timeout(duration::max())
+                           .stall_timeout(duration::max())
+                           .max_body(10'000'000);
+  const auto text = post("/a", sized(1'000'000), std::string(1'000'000, 'x'));
+  EXPECT_THAT(reply_to(piecewise, GetParam(), text, options), EndsWith("1000000 bytes\n"));
+}
+
 TEST_P(http_server_body, some_statuses_have_none) {
   const auto unchanged = reply_to(promising, GetParam(), get("/unchanged"));
   EXPECT_THAT(unchanged, StartsWith("HTTP/1.1 304 Not Modified\r\n"));

@@ -250,6 +250,54 @@ TEST_P(http_server, answers_500_when_a_handler_throws_and_goes_on) {
   EXPECT_EQ(logged, "GET /throw: a bug in a handler");
 }
 
+TEST_P(http_server, whatever_a_handler_throws_ends_no_other_connection) {
+  auto handler = [](server_request& r) -> task<server_response> {
+    if (r.path() == "/number") throw 42;
+    if (r.path() == "/cancelled") throw cancelled{};  // as of a child that was cancelled
+    if (r.path() == "/streamed-number") {
+      co_return server_response{}.stream([](body_writer&) -> task<> {
+        throw 42;
+        co_return;
+      });
+    }
+    if (r.path() == "/streamed-cancelled") {
+      co_return server_response{}.stream([](body_writer&) -> task<> {
+        throw cancelled{};
+        co_return;
+      });
+    }
+    co_return server_response{}.body("fine\n");
+  };
+  const auto before = set_log_hook([](severity, std::string_view) noexcept {});
+  go([&]() -> task<> {
+    server s{handler};
+    auto body = [&](net::tcp_listener& l) -> task<> {
+      auto idle = co_await net::connect(l.local_endpoint());
+      while (s.statistics().idle != 1) co_await sleep_for(1ms);
+      for (const std::string path : {"/number", "/cancelled"}) {
+        auto exchanging = exchange(
+            l, "GET " + path + " HTTP/1.1\r\n" + host + "\r\nGET / HTTP/1.1\r\n" + host + "\r\n");
+        const auto reply = co_await std::move(exchanging);
+        EXPECT_THAT(reply, StartsWith("HTTP/1.1 500 ")) << path;
+        EXPECT_THAT(reply, EndsWith("fine\n")) << path;
+      }
+      EXPECT_EQ(s.statistics().failed, 0u);
+      for (const std::string path : {"/streamed-number", "/streamed-cancelled"}) {
+        auto exchanging = exchange(l, "GET " + path + " HTTP/1.1\r\n" + host + "\r\n");
+        const auto reply = co_await std::move(exchanging);
+        EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 ")) << path;
+        EXPECT_THAT(reply, Not(EndsWith("\r\n0\r\n\r\n"))) << path;
+      }
+      EXPECT_EQ(s.statistics().failed, 2u);
+      (void)co_await idle.write_all(bytes_of("GET / HTTP/1.1\r\n" + host + "\r\n"));
+      const auto reply = co_await read_until(idle, "fine\n");
+      EXPECT_THAT(reply, EndsWith("fine\n"));
+    };
+    co_await fail_after(20s, beside_server(s, body));
+  });
+  set_log_hook(before);
+}
+
 TEST_P(http_server, cancelled_it_finishes_what_is_under_way_and_closes_idle_connections) {
   go([]() -> task<> {
     net::tcp_listener l{any_port};
@@ -318,6 +366,43 @@ TEST_P(http_server, returns_when_its_listener_is_closed) {
       EXPECT_EQ(nothing, "");
     });
   });
+}
+
+/// Fails once in the way that it is told to, then says that it was closed.
+class failing_listener {
+ public:
+  explicit failing_listener(int cause) noexcept : cause_{cause} {}
+  task<net::tcp_stream> accept() {
+    if (const int cause = std::exchange(cause_, 0)) throw error{"accept", "x", system_code(cause)};
+    throw closed_error{"accept x"};
+    co_return net::tcp_stream{};
+  }
+
+ private:
+  int cause_;
+};
+
+TEST_P(http_server, accepts_on_after_failures_that_are_not_the_listeners) {
+  go([]() -> task<> {
+    // The last ones are what became of the connection while it stood in the queue: accept(2).
+    for (const int cause : {EMFILE, ENFILE, ECONNABORTED, ENETDOWN, ENETUNREACH, EHOSTDOWN,
+                            EHOSTUNREACH, ENONET, ENOPROTOOPT}) {
+      failing_listener l{cause};
+      server s{answer};
+      auto serving = s.serve(l);
+      co_await std::move(serving);
+    }
+    failing_listener broken{ENOTSOCK};
+    server s{answer};
+    const auto why = co_await message_of(s.serve(broken));
+    EXPECT_THAT(why, HasSubstr("accept x"));
+  });
+}
+
+TEST_P(http_server, tolerates_an_empty_line_behind_a_body) {
+  const auto options = server_options{}.head_timeout(50ms);
+  const std::string text = "POST /echo HTTP/1.1\r\n" + host + "Content-Length: 3\r\n\r\nabc\r\n";
+  EXPECT_THAT(reply_to(GetParam(), text, options, false), EndsWith("\r\n\r\nabc"));
 }
 
 TEST_P(http_server, holds_to_its_limit_of_connections) {

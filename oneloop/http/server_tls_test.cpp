@@ -62,6 +62,84 @@ TEST_P(http_server_tls, answers_several_requests_over_one_session_and_says_goodb
   });
 }
 
+/// A listener whose connections speak TLS when it gives them away.
+class tls_listener {
+ public:
+  tls_listener(net::tcp_listener& l, net::tls_context c) : listener_{l}, context_{std::move(c)} {}
+  task<net::tls_stream<net::tcp_stream>> accept() {
+    auto plain = co_await listener_.accept();
+    auto shaking = net::accept_tls(std::move(plain), context_);
+    auto secure = co_await std::move(shaking);
+    co_return std::move(secure);
+  }
+
+ private:
+  net::tcp_listener& listener_;
+  net::tls_context context_;
+};
+
+/// Two requests in records of their own that arrive together: the second one has been received, and
+/// not read, when the first has been answered.
+task<> ask_twice_at_once(net::tcp_listener& l, net::tls_context context) {
+  auto plain = co_await net::connect(l.local_endpoint());
+  auto shaking = net::connect_tls(std::move(plain), std::move(context), "localhost");
+  auto peer = co_await std::move(shaking);
+  for (const std::string path : {"/one", "/two"}) {
+    const std::string text = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    (void)co_await peer.write_all(net::bytes_of(text));
+  }
+  std::string all;
+  while (!all.ends_with("/two\n")) {
+    auto reading = read_text(peer);
+    const auto piece = co_await std::move(reading);
+    if (piece.empty()) break;
+    all += piece;
+  }
+  EXPECT_THAT(all, ::testing::EndsWith("/two\n"));
+}
+
+TEST_P(http_server_tls, requests_that_were_received_and_not_read_are_not_idleness) {
+  go([]() -> task<> {
+    const testing::test_ca ca;
+    const auto context = identity(ca);
+    net::tcp_listener l{net::endpoint{net::ip_address::loopback_v4(), 0}};
+    server s{answer};
+    // Over a stream that speaks TLS already.
+    co_await with_nursery([&](nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        auto plain = co_await l.accept();
+        auto shaking = net::accept_tls(std::move(plain), context);
+        auto secure = co_await std::move(shaking);
+        co_await sleep_for(50ms);
+        auto serving = s.serve_stream(net::any_stream{std::move(secure)});
+        co_await std::move(serving);
+      });
+      co_await fail_after(5s, ask_twice_at_once(l, trust(ca)));
+      n.cancel();
+    });
+    // Behind a listener of such streams.
+    tls_listener secure{l, context};
+    co_await with_nursery([&](nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        auto serving = s.serve(secure);
+        co_await std::move(serving);
+      });
+      co_await fail_after(5s, ask_twice_at_once(l, trust(ca)));
+      n.cancel();
+    });
+    // And where the server shakes hands.
+    co_await with_nursery([&](nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        auto serving = s.serve(l, tls_handshake(context));
+        co_await std::move(serving);
+      });
+      co_await fail_after(5s, ask_twice_at_once(l, trust(ca)));
+      n.cancel();
+    });
+    EXPECT_EQ(s.statistics().requests, 6u);
+  });
+}
+
 TEST_P(http_server_tls, survives_handshakes_that_fail_or_never_come) {
   go([]() -> task<> {
     const testing::test_ca ca, other;
