@@ -148,6 +148,18 @@ TEST_P(http_requests_on, p11_credentials_are_bound_to_hosts) {
   });
 }
 
+TEST_P(http_requests_on, p11_a_port_that_is_bound_to_counts_also_where_urls_leave_it_out) {
+  with_server(guide, [](server& s) -> task<> {
+    client c{client_options{}
+                 .field("X-Token", "secret", "127.0.0.1:80")
+                 .credentials("localhost:80", "u", "p")};
+    (void)co_await c.get(s.at("/end"));
+    EXPECT_EQ(field_of(s, 0, "X-Token"), "-");
+    (void)co_await c.get(s.elsewhere("/end"));
+    EXPECT_EQ(field_of(s, 1, "Authorization"), "-");
+  });
+}
+
 TEST(http_options, p11_what_nothing_can_be_bound_to_is_misuse) {
   EXPECT_THROW(client{client_options{}.field("A", "b", "a/b")}, misuse);
   EXPECT_THROW(client{client_options{}.field("A", "b", "u:p@a")}, misuse);
@@ -159,6 +171,26 @@ TEST(http_options, p11_what_nothing_can_be_bound_to_is_misuse) {
 }
 
 // ---- 12: user name and password ----
+
+TEST_P(http_requests_on, p09_a_body_is_what_came_whatever_its_type_says) {
+  // A BOM, a charset that is wrong, HTML that claims to be text, bytes that are no text at all.
+  static const std::string body{"\xef\xbb\xbf<html>\0\xff\r\n", 13};
+  auto script = [](peer& p) -> task<> {
+    for (const char* type : {"text/plain; charset=utf-16", "image/png", "", "text/html"}) {
+      (void)co_await p.request();
+      const std::string line = *type == '\0' ? "" : "Content-Type: " + std::string{type} + "\r\n";
+      co_await p.answer(body, line);
+    }
+  };
+  with_server(script, [](server& s) -> task<> {
+    client c;
+    for (const char* type : {"text/plain; charset=utf-16", "image/png", "", "text/html"}) {
+      auto r = co_await c.get(s.at());
+      EXPECT_EQ(r.fields().get("Content-Type").value_or(""), type);
+      EXPECT_EQ(co_await r.text(), body);
+    }
+  });
+}
 
 TEST_P(http_requests_on, p12_userinfo_is_decoded_and_goes_nowhere_else) {
   with_server(guide, [](server& s) -> task<> {

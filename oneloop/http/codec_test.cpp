@@ -157,7 +157,7 @@ TEST(response_test, bytes_that_nobody_asked_for_are_an_error) {
       << "what follows the message is the caller's to judge";
 }
 
-TEST(response_test, http01_no_body_whatever_the_fields_say) {
+TEST(response_test, p01_no_body_whatever_the_fields_say) {
   for (const char* status : {"204", "304"}) {
     const account a =
         response("HTTP/1.1 " + std::string{status} + " X\r\nContent-Length: 10\r\n\r\n");
@@ -175,7 +175,7 @@ TEST(response_test, http01_no_body_whatever_the_fields_say) {
             "head 200 OK|complete|");
 }
 
-TEST(response_test, http01_head_tells_the_length_that_get_would_have) {
+TEST(response_test, p01_head_tells_the_length_that_get_would_have) {
   response_parser p;
   p.expect("HEAD");
   EXPECT_EQ(p.feed(bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")).event,
@@ -184,7 +184,7 @@ TEST(response_test, http01_head_tells_the_length_that_get_would_have) {
   EXPECT_EQ(p.framing(), body_framing::none);
 }
 
-TEST(response_test, http01_connect_becomes_a_tunnel_on_success_only) {
+TEST(response_test, p01_connect_becomes_a_tunnel_on_success_only) {
   const account a =
       response("HTTP/1.1 200 Connected\r\nContent-Length: 10\r\n\r\nSSH-2.0", "CONNECT");
   EXPECT_EQ(a.log, "head 200 Connected|upgrade|");
@@ -193,7 +193,7 @@ TEST(response_test, http01_connect_becomes_a_tunnel_on_success_only) {
             "head 407 No|complete|");
 }
 
-TEST(response_test, http01_unknown_last_coding_reads_until_close) {
+TEST(response_test, p01_unknown_last_coding_reads_until_close) {
   const account a = response(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 2\r\n\r\nabcdef", "GET", true);
   EXPECT_EQ(a.log, "head 200 OK|closed|") << a.error;
@@ -201,7 +201,7 @@ TEST(response_test, http01_unknown_last_coding_reads_until_close) {
   EXPECT_FALSE(a.keep_alive);
 }
 
-TEST(response_test, http01_without_any_length_reads_until_close) {
+TEST(response_test, p01_without_any_length_reads_until_close) {
   const account a = response("HTTP/1.1 200 OK\r\n\r\nabc", "GET", true);
   EXPECT_EQ(a.log, "head 200 OK|closed|");
   EXPECT_EQ(a.body, "abc");
@@ -209,7 +209,7 @@ TEST(response_test, http01_without_any_length_reads_until_close) {
   EXPECT_EQ(response("HTTP/1.0 200 OK\r\n\r\n", "GET", true).log, "head 200 OK|closed|");
 }
 
-TEST(response_test, http02_both_lengths_chunked_wins_and_the_connection_is_not_reused) {
+TEST(response_test, p02_both_lengths_chunked_wins_and_the_connection_is_not_reused) {
   const account a = response(
       "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: "
       "chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
@@ -222,7 +222,7 @@ TEST(response_test, http02_both_lengths_chunked_wins_and_the_connection_is_not_r
           .keep_alive);
 }
 
-TEST(response_test, http03_equal_lengths_are_one_different_ones_an_error) {
+TEST(response_test, p03_equal_lengths_are_one_different_ones_an_error) {
   for (const char* same : {"Content-Length: 2\r\nContent-Length: 2\r\n", "Content-Length: 2, 2\r\n",
                            "Content-Length: 2\r\nContent-Length: 02,2\r\n"}) {
     const account a = response("HTTP/1.1 200 OK\r\n" + std::string{same} + "\r\nab");
@@ -233,7 +233,7 @@ TEST(response_test, http03_equal_lengths_are_one_different_ones_an_error) {
   refused("HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\nabc", "two different");
 }
 
-TEST(response_test, http03_junk_lengths_are_an_error) {
+TEST(response_test, p03_junk_lengths_are_an_error) {
   for (const char* junk : {"+2", "-2", "2x", "0x2", "", "2,", "1e3", "2 2", "18446744073709551616",
                            "99999999999999999999999"}) {
     refused("HTTP/1.1 200 OK\r\nContent-Length: " + std::string{junk} + "\r\n\r\nab",
@@ -241,7 +241,7 @@ TEST(response_test, http03_junk_lengths_are_an_error) {
   }
 }
 
-TEST(response_test, http04_chunked) {
+TEST(response_test, p04_chunked) {
   const account a = response(
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n"
       "5;name=value;q=\"a b\"\r\nhello\r\n00001\r\n,\r\nA  \r\n0123456789\r\n1 ; "
@@ -251,7 +251,7 @@ TEST(response_test, http04_chunked) {
   EXPECT_TRUE(a.keep_alive);
 }
 
-TEST(response_test, http04_trailers_are_kept_apart) {
+TEST(response_test, p04_trailers_are_kept_apart) {
   response_parser p;
   p.expect("GET");
   std::string_view in =
@@ -274,7 +274,7 @@ TEST(response_test, http04_trailers_are_kept_apart) {
   EXPECT_EQ(p.head().fields.joined("X"), "head");
 }
 
-TEST(response_test, http04_broken_chunks_are_an_error) {
+TEST(response_test, p04_broken_chunks_are_an_error) {
   const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (const char* bad :
        {"x\r\n", "-1\r\na", "0x1\r\na\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "ffffffffffffffff1\r\na",
@@ -285,7 +285,7 @@ TEST(response_test, http04_broken_chunks_are_an_error) {
   }
 }
 
-TEST(response_test, http04_several_codings) {
+TEST(response_test, p04_several_codings) {
   const std::string tail = "\r\n1\r\na\r\n0\r\n\r\n";
   EXPECT_EQ(
       response("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n" +
@@ -299,7 +299,7 @@ TEST(response_test, http04_several_codings) {
   refused("HTTP/1.1 200 OK\r\nTransfer-Encoding: \r\n" + tail, "empty Transfer-Encoding");
 }
 
-TEST(response_test, http05_early_end_is_never_a_complete_message) {
+TEST(response_test, p05_early_end_is_never_a_complete_message) {
   const account a = response("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "GET", true);
   EXPECT_EQ(a.code, errc::end_of_stream);
   EXPECT_EQ(a.error, "http response: end of stream after 3 of 10 bytes");
@@ -312,7 +312,7 @@ TEST(response_test, http05_early_end_is_never_a_complete_message) {
   refused("", "before the first byte", errc::end_of_stream);
 }
 
-TEST(response_test, http06_any_number_of_interim_responses_comes_before_the_final_one) {
+TEST(response_test, p06_any_number_of_interim_responses_comes_before_the_final_one) {
   const account a = response(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: "
       "4\r\n\r\nHTTP/1.1 100\r\n\r\nHTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
@@ -323,7 +323,7 @@ TEST(response_test, http06_any_number_of_interim_responses_comes_before_the_fina
   EXPECT_TRUE(a.keep_alive);
 }
 
-TEST(response_test, http06_fields_of_an_interim_response_do_not_count) {
+TEST(response_test, p06_fields_of_an_interim_response_do_not_count) {
   const account a = response(
       "HTTP/1.1 103 Early Hints\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
@@ -331,7 +331,7 @@ TEST(response_test, http06_fields_of_an_interim_response_do_not_count) {
   EXPECT_TRUE(a.keep_alive);
 }
 
-TEST(response_test, http06_the_head_of_an_interim_response_can_be_read) {
+TEST(response_test, p06_the_head_of_an_interim_response_can_be_read) {
   response_parser p;
   p.expect("GET");
   std::string_view in =
@@ -347,11 +347,11 @@ TEST(response_test, http06_the_head_of_an_interim_response_can_be_read) {
   EXPECT_EQ(p.head().fields.get("X"), "y");
 }
 
-TEST(response_test, http06_end_after_an_interim_response_is_an_error) {
+TEST(response_test, p06_end_after_an_interim_response_is_an_error) {
   refused("HTTP/1.1 103 Early Hints\r\n\r\n", "after an interim response", errc::end_of_stream);
 }
 
-TEST(response_test, http06_switching_protocols_only_if_asked) {
+TEST(response_test, p06_switching_protocols_only_if_asked) {
   refused("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "nobody asked");
   const account a =
       response("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nxx", "GET", false, {}, true);
@@ -359,7 +359,7 @@ TEST(response_test, http06_switching_protocols_only_if_asked) {
   EXPECT_EQ(a.left, 2U);
 }
 
-TEST(response_test, http06_interim_responses_are_bounded) {
+TEST(response_test, p06_interim_responses_are_bounded) {
   std::string flood;
   while (flood.size() < 2 * codec_limits::hard_max_head) {
     flood += "HTTP/1.1 103 Early Hints\r\nX: " + std::string(1000, 'x') + "\r\n\r\n";
@@ -367,7 +367,7 @@ TEST(response_test, http06_interim_responses_are_bounded) {
   EXPECT_EQ(read_response(flood).code, errc::limit_exceeded);
 }
 
-TEST(response_test, http07_folded_lines_are_joined) {
+TEST(response_test, p07_folded_lines_are_joined) {
   response_parser p;
   p.expect("HEAD");
   EXPECT_EQ(p.feed(bytes("HTTP/1.1 200 OK\r\nA: one\r\n  two\r\n\tthree\r\nB: 1\r\n\r\n")).event,
@@ -376,18 +376,18 @@ TEST(response_test, http07_folded_lines_are_joined) {
   EXPECT_EQ(p.head().fields.get("B"), "1");
 }
 
-TEST(response_test, http07_bare_lf_is_accepted) {
+TEST(response_test, p07_bare_lf_is_accepted) {
   const account a = response("HTTP/1.1 200 OK\nContent-Length: 2\n\nab");
   EXPECT_EQ(a.log, "head 200 OK|complete|") << a.error;
   EXPECT_EQ(a.body, "ab");
 }
 
-TEST(response_test, http07_empty_lines_before_are_skipped) {
+TEST(response_test, p07_empty_lines_before_are_skipped) {
   EXPECT_EQ(response("\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").log,
             "head 200 OK|complete|");
 }
 
-TEST(response_test, http07_what_makes_readers_disagree_is_refused) {
+TEST(response_test, p07_what_makes_readers_disagree_is_refused) {
   refused("HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", "a bare CR");
   refused(std::string_view{"HTTP/1.1 200 OK\r\nA: b\0c\r\n\r\n", 27}, "a NUL");
   refused("HTTP/1.1 200 OK\r\nA: b\x01\r\n\r\n", "control character");
@@ -399,7 +399,7 @@ TEST(response_test, http07_what_makes_readers_disagree_is_refused) {
   refused(" HTTP/1.1 200 OK\r\n\r\n", "not HTTP");
 }
 
-TEST(response_test, http07_what_is_not_http1_is_refused_at_once) {
+TEST(response_test, p07_what_is_not_http1_is_refused_at_once) {
   refused("<html>HTTP/0.9 it is</html>\r\n", "not HTTP: begins with \"<html>");
   refused("ICY 200 OK\r\n\r\n", "not HTTP");
   refused("HTTP/0.9 200 OK\r\n\r\n", "");
@@ -411,7 +411,7 @@ TEST(response_test, http07_what_is_not_http1_is_refused_at_once) {
   EXPECT_EQ(read_response("SSH").code, errc::protocol) << "without waiting for a line";
 }
 
-TEST(response_test, http07_odd_status_lines) {
+TEST(response_test, p07_odd_status_lines) {
   EXPECT_EQ(response("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n").log, "head 200 |complete|");
   EXPECT_EQ(response("HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n").log, "head 200 |complete|");
   EXPECT_EQ(response("HTTP/1.1 999 Request denied\r\nContent-Length: 0\r\n\r\n").log,
@@ -425,7 +425,7 @@ TEST(response_test, http07_odd_status_lines) {
   refused("HTTP/1.1\r\n\r\n", "");
 }
 
-TEST(response_test, http07_heads_are_bounded_in_bytes_and_fields) {
+TEST(response_test, p07_heads_are_bounded_in_bytes_and_fields) {
   std::string big =
       "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + std::string(60'000, 'x') + "\r\n\r\n";
   EXPECT_EQ(read_response(big).log, "head 200 OK|complete|");
@@ -461,7 +461,7 @@ TEST(response_test, bodies_are_bounded) {
       errc::limit_exceeded);
 }
 
-TEST(response_test, http04_chunk_extensions_and_trailers_are_bounded) {
+TEST(response_test, p04_chunk_extensions_and_trailers_are_bounded) {
   const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
   EXPECT_EQ(read_response(head + "1;x=" + std::string(100'000, 'x'), "GET", false, 1000).code,
             errc::limit_exceeded);
