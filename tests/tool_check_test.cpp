@@ -251,6 +251,18 @@ TEST_F(tool, wrong_options_are_exit_status_2) {
 
 // ---- a server that does everything wrong ----
 
+TEST_F(tool, ctrl_c_ends_the_reading_of_a_file_without_lines) {
+  const temporary_file file{s.url("/ok") + "\n"};
+  std::filesystem::resize_file(file.path(), std::uintmax_t{1} << 40);  // takes no room
+  process p{check_command({"--from", file.path()})};
+  ASSERT_TRUE(p.wait_for_output("/ok OK\n")) << "the loop goes on beside the reading";
+  const auto asked = clock_type::now();
+  p.signal(SIGINT);
+  EXPECT_EQ(p.wait(), 130);
+  EXPECT_LT(clock_type::now() - asked, 3s);
+  EXPECT_THAT(p.err, HasSubstr("the rest of the lines was not read"));
+}
+
 TEST_F(tool, every_line_gets_its_verdict_whatever_the_server_does) {
   std::atomic<unsigned> asked{0};
   const raw_server server{[&](const std::string&) -> std::string {

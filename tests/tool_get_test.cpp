@@ -105,6 +105,35 @@ TEST_F(tool, get_replaces_a_file_only_by_a_whole_body) {
   EXPECT_EQ(get({"-o", "/dev/null", s.url("/ok")}).status, 0);
 }
 
+/// With these redirections of the shell.
+outcome with_streams(const std::string& redirections, std::vector<std::string> command) {
+  command.insert(command.begin(), {"/bin/sh", "-c", R"(exec "$0" "$@" )" + redirections});
+  return outcome_of(std::move(command));
+}
+
+TEST_F(tool, nothing_is_written_elsewhere_where_a_standard_stream_is_closed) {
+  for (const std::string backend : {"epoll", "io_uring"}) {
+    const temporary_file file{""};
+    const auto o = with_streams(
+        "0<&- 1>&- 2>&-",
+        command_of("get", {"-v", "--backend", backend, "-o", file.path(), s.url("/ok")}));
+    EXPECT_EQ(o.status, 0);
+    EXPECT_EQ(content_of(file.path()), "fine\n");
+    const auto checking =
+        with_streams("1>&-", check_command({"-q", "--backend", backend, s.url("/ok")}));
+    EXPECT_EQ(checking.status, 1);
+    EXPECT_THAT(checking.err, HasSubstr("write standard output: "));
+    EXPECT_EQ(with_streams("0<&-", check_command({"--from", "-"})).status, 2);
+  }
+}
+
+TEST_F(tool, p12_a_password_in_a_bad_url_is_not_told) {
+  const auto o = get({"http://u:secret@exa mple/"});
+  EXPECT_EQ(o.status, 1);
+  EXPECT_THAT(o.err, HasSubstr("bad URL \"exa mple/\": "));
+  EXPECT_THAT(o.err, Not(HasSubstr("secret")));
+}
+
 TEST_F(tool, get_ends_quietly_when_the_reader_has_gone) {
   process p{command_of("get", {s.url("/big")})};
   ASSERT_TRUE(p.wait_for_output("xxx"));

@@ -119,8 +119,10 @@ task<> copy_body(http::response& from, destination& to) {
 task<bool> fetch(get_arguments a, http::client_options options, destination& to) {
   auto target = oneloop::url::parse(a.url);
   if (!target) {
-    throw http::http_error{http::error_kind::bad_url, "url", target.error(),
-                           "bad URL \"" + printable(a.url) + "\": " + target.error().message()};
+    // What stands before the last '@' may be a password.
+    throw http::http_error{
+        http::error_kind::bad_url, "url", target.error(),
+        "bad URL \"" + a.url.substr(a.url.rfind('@') + 1) + "\": " + target.error().message()};
   }
   http::client client{std::move(options)};
   http::request ask{a.head ? "HEAD" : "GET", *std::move(target)};

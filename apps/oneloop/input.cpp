@@ -14,10 +14,14 @@
 #include "arguments.hpp"
 #include "oneloop/loop/io.hpp"
 #include "oneloop/loop/loop.hpp"
+#include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/context.hpp"
 
 namespace tool {
 namespace {
+
+/// Bytes of a file that are read in one turn of the loop, if no URL comes of them.
+constexpr std::size_t most_without_url = std::size_t{64} * 1024;
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
@@ -96,6 +100,7 @@ oneloop::task<std::optional<std::string>> url_input::next() {
     }
     if (!is_url(line_)) continue;
     url = std::move(line_);
+    without_url_ = 0;
     co_return url;
   }
   co_return url;
@@ -114,11 +119,12 @@ std::optional<std::uint64_t> url_input::total() const {
 /// Reads more of the file. False at its end.
 oneloop::task<bool> url_input::fill() {
   file& from = files_[next_file_];
-  if (buffer_.size() != max_line) buffer_.resize(max_line);
   ssize_t n = -1;
   while (true) {
     // The file may be shared with other processes, so it is not made non-blocking.
     if (!from.regular) co_await oneloop::io::readable(from.fd);
+    buffer_.resize(max_line);
+    used_ = max_line;
     n = ::read(from.fd.fd(), buffer_.data(), max_line);
     if (n >= 0 || (errno != EINTR && errno != EAGAIN)) break;
   }
@@ -128,6 +134,15 @@ oneloop::task<bool> url_input::fill() {
   }
   used_ = 0;
   buffer_.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  // A file that has no URL for long (it may be none of text) must not stop the loop.
+  without_url_ += buffer_.size();
+  if (from.regular && without_url_ > most_without_url) {
+    without_url_ = 0;
+    auto& self = oneloop::context::current();
+    cut_short_ = self.scope().cancelled();
+    self.checkpoint();
+    co_await oneloop::yield_now();
+  }
   co_return n > 0;
 }
 

@@ -52,7 +52,8 @@ class url_input {
   std::size_t next_url_ = 0;
   std::size_t next_file_ = 0;
   std::string buffer_;
-  std::size_t used_ = 0;  // of buffer_
+  std::size_t used_ = 0;         // of buffer_
+  std::size_t without_url_ = 0;  // bytes read since the last URL
   std::string line_;
   bool at_start_ = true;  // of a file
   bool ended_ = false;    // the file

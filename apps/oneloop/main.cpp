@@ -1,4 +1,7 @@
 // The command-line tool: runs what the command line asks for, says what is wrong.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <exception>
 
@@ -6,9 +9,23 @@
 #include "command_line.hpp"
 #include "output.hpp"
 
+namespace {
+
+/// A standard stream that is closed: its number would go to the next file or connection, and that
+/// would get our notes. In its place comes something that nobody can use.
+void occupy_closed_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   // A reader that has seen enough (head, grep -q) ends this process without a word.
   std::signal(SIGPIPE, SIG_DFL);
+  occupy_closed_streams();
   try {
     tool::command_line line{ONELOOP_VERSION};
     try {

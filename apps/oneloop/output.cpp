@@ -129,9 +129,14 @@ void note(std::string_view text) {
 void no_notes() noexcept { quiet = true; }
 
 std::string printable(std::string_view text) {
-  std::string line{text};
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  std::string line;
+  line.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;  // U+009B is as good as ESC [
+    if (c1) ++i;
+    line += c1 || c < 0x20 || c == 0x7f ? ' ' : static_cast<char>(c);
   }
   return line;
 }

@@ -27,6 +27,7 @@ TEST(progress, is_one_line_that_fits) {
 
 TEST(printable, has_no_control_characters) {
   EXPECT_EQ(printable("a\r\nb\033[2J\x7f"), "a  b [2J ");
+  EXPECT_EQ(printable("\xc2\x9b\x32J\xc2\x80\xc2\xa0\xc3\x9b\xc2"), " 2J \xc2\xa0\xc3\x9b\xc2");
 }
 
 }  // namespace

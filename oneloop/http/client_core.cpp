@@ -76,7 +76,9 @@ std::string bound_host(const std::string& text) {
     throw misuse{"http client: \"" + without_userinfo("http://" + text).substr(7) +
                  "\" is no host that something can be bound to"};
   }
-  return at->host_header();
+  // Port 80 counts too, which URLs of http leave out.
+  const auto with_port = at->port() ? at : url::parse("https://" + text + "/");
+  return with_port ? with_port->host_header() : at->host_header();
 }
 
 bool is_bound_to(const std::string& host, const url& target) {

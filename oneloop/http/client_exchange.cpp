@@ -190,6 +190,8 @@ task<> exchange::send(const outgoing& out, phase_clock& c, nursery& n) {
       c.enter(phase::write, peer_);
       (void)co_await stream.write_all(piece);
     }
+    // A write that was cancelled half-way is told from a whole one by this only.
+    context::current().checkpoint();
     sent_ = true;
   } catch (const error&) {
     broken_ = std::current_exception();  // as above

@@ -187,6 +187,18 @@ TEST_P(http_point_23_on, one_address_has_a_limit_whatever_its_names) {
   });
 }
 
+TEST_P(http_point_23_on, the_only_connection_to_an_address_gives_way_to_another_host) {
+  with_server(answers, [](server& s) -> task<> {
+    client c{hosts_at(s.port()).per_address(1)};
+    for (int i = 0; i < 4; ++i) {
+      const auto body = co_await fetch(c, host(i, s.port()));
+      EXPECT_EQ(body, "x");
+      EXPECT_EQ(c.statistics().idle, 1u);
+    }
+    EXPECT_EQ(s.connections, 4);
+  });
+}
+
 TEST_P(http_point_23_on, a_connection_that_is_too_old_is_not_used_again) {
   with_server(answers, [](server& s) -> task<> {
     client c{client_options{}.max_age(60ms).idle_timeout(10s)};

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <stdexcept>
 
 #include "oneloop/http/client.hpp"
@@ -378,6 +380,49 @@ TEST_P(http_uploads_on, p34_an_early_refusal_stops_the_sending) {
       EXPECT_EQ(given, then);
     });
   }
+}
+
+TEST_P(http_uploads_on, p34_a_refusal_in_the_middle_of_the_last_piece_ends_the_connection) {
+  std::optional<std::size_t> got;
+  auto script = [&](peer& p) -> task<> {
+    (void)co_await p.request();
+    co_await sleep_for(100ms);  // by now the client is stuck
+    co_await p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch");
+    co_await sleep_for(100ms);
+    const auto body = co_await p.body();
+    got = body.size();
+  };
+  with_server(script, [&](server& s) -> task<> {
+    // How much it takes until a client is stuck in the middle of a piece, and then that much (the
+    // source may have been asked once more).
+    static constexpr std::size_t one_piece = 50'001;
+    std::size_t given = 0, size = std::numeric_limits<std::size_t>::max();
+    for (int turn = 0; turn < 3; ++turn) {
+      if (turn != 0) size = given;
+      if (turn == 2) size -= one_piece;
+      got.reset();
+      auto source = [&given, size]() -> body_source {
+        given = 0;
+        return [&given, size](std::span<std::byte> room) -> task<std::size_t> {
+          const std::size_t n = given == size ? 0 : std::min(room.size(), one_piece);
+          std::memset(room.data(), 'x', n);
+          given += n;
+          co_return n;
+        };
+      };
+      client c;
+      auto r = to(s.at());
+      r.body(request_body::streamed(source, size));
+      auto answer = co_await c.send(r);
+      EXPECT_EQ(answer.status(), 413);
+      const auto text = co_await answer.text();
+      EXPECT_EQ(text, "much");
+      const bool kept = c.statistics().idle != 0;
+      co_await c.close();
+      co_await eventually([&] { return got.has_value(); });
+      EXPECT_TRUE(!kept || got == size) << *got << " of " << size;
+    }
+  });
 }
 
 TEST_P(http_uploads_on, p34_a_reset_does_not_hide_the_answer) {

@@ -63,18 +63,21 @@ task<claim> pool::at_address(net::ip_address a) {
   auto& [address, here] = *addresses_.try_emplace(a, limits_.per_address).first;
   here.address = &address;
   auto attempt = [&] {
-    if (here.taken >= here.most) {
-      for (auto* c = idle_.front(); c != nullptr; c = idle_.next(*c)) {
-        if (!c->at_address.is_of(here)) continue;
-        origin_entry& o = *c->origin;
-        (void)unlink(*c);
-        forget_if_unused(o);
-        break;
-      }
+    if (here.taken < here.most) {
+      got = claim{*this, here};
+      return true;
     }
-    if (here.taken >= here.most) return false;
-    got = claim{*this, here};
-    return true;
+    for (auto* c = idle_.front(); c != nullptr; c = idle_.next(*c)) {
+      if (!c->at_address.is_of(here)) continue;
+      origin_entry& o = *c->origin;
+      auto gives_way = unlink(*c);
+      // Its place goes from hand to hand: given back it could be the last, and the limit forgotten.
+      got = std::move(gives_way->at_address);
+      gives_way.reset();
+      forget_if_unused(o);
+      return true;
+    }
+    return false;
   };
   auto waiting = stand_in_line(here, attempt);
   co_await std::move(waiting);
