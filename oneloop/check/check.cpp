@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -189,6 +190,10 @@ class check_probe {
         a.outcome.may_pass = may_pass(e);
       }
       a.failed = e.phase();
+      if (const auto* past = e.history(); past != nullptr && !response) {
+        take_redirects(r, past->redirects);
+        r.times = past->times;
+      }
     } catch (const error& e) {
       // This process is out of descriptors or memory: nothing is known about the link.
       if (!r.error) r.error.emplace(error_kind::unreachable, e.what());
@@ -204,9 +209,7 @@ class check_probe {
   void take_head(check_result& r, const http::response& response, answer& a) const {
     r.status = response.status();
     r.final_url = response.final_url().display();
-    for (const auto& step : response.redirects()) {
-      r.redirects.push_back({step.status, step.from.display(), step.to.display()});
-    }
+    take_redirects(r, response.redirects());
     r.warning = response.certificate_problem().value_or("");
     const auto now = http::wall_now();
     a.outcome.wait = http::rate_limit(response.fields(), now);
@@ -216,6 +219,12 @@ class check_probe {
     a.outcome.may_pass = may_pass(r.status);
     if (a.outcome.may_pass) {
       if (const auto wait = http::retry_after(response.fields(), now)) a.outcome.wait = wait;
+    }
+  }
+
+  static void take_redirects(check_result& r, std::span<const http::redirect> steps) {
+    for (const auto& step : steps) {
+      r.redirects.push_back({step.status, step.from.display(), step.to.display()});
     }
   }
 

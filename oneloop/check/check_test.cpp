@@ -82,6 +82,9 @@ class site {
           .field("Set-Cookie", "seen=yes; Path=/");
     }
     if (path == "/moved-twice") co_return server_response{307}.field("Location", "/moved");
+    if (path == "/moved-to-nobody") {
+      co_return server_response{301}.field("Location", "http://127.0.0.1:1/");
+    }
     if (path == "/moved") co_return server_response{301}.field("Location", "/ok");
     if (path == "/loop") co_return server_response{302}.field("Location", "/loop");
     if (path == "/big") co_return server_response{}.body(std::string(1'000'000, 'x'));
@@ -262,6 +265,22 @@ TEST_P(check, tells_the_redirects) {
       EXPECT_EQ(r.redirects[1].status, 301);
       EXPECT_EQ(r.redirects[1].to, s.url("/ok"));
     }
+  });
+}
+
+TEST_P(check, tells_the_redirects_and_times_of_a_check_that_failed_behind_them) {
+  go([]() -> task<> {
+    site s;
+    auto asking = verdict(s, s.url("/moved-to-nobody"), check_options{}.retries(0));
+    const auto r = co_await std::move(asking);
+    EXPECT_FALSE(r.ok);
+    EXPECT_EQ(r.status, 0);
+    EXPECT_EQ(r.redirects.size(), 1u);
+    if (r.redirects.size() == 1) {
+      EXPECT_EQ(r.redirects[0].from, s.url("/moved-to-nobody"));
+      EXPECT_EQ(r.redirects[0].to, "http://127.0.0.1:1/");
+    }
+    EXPECT_GT(r.times.total, 0s);
   });
 }
 

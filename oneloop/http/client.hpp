@@ -338,6 +338,12 @@ struct timing {
   bool reused = false;    // over a connection that had served another request before
 };
 
+/// What a request that failed had come to: http_error::history.
+struct request_history {
+  std::vector<redirect> redirects;  // that were followed
+  timing times;                     // of the exchange that failed, as far as it came
+};
+
 /// A response: its head at once, its body as it is read. Moves.
 ///
 /// When it is destroyed with its body unread, its connection is closed, unless all the rest has

@@ -136,21 +136,28 @@ task<response> client_core::send(std::shared_ptr<client_core> self, request r) {
   if (self->pool_->closed()) throw closed_error{"http client"};
   check(r);
   phase_clock clock{self->options_.timeouts_, self->options_.total_timeout_, self->pool_->now()};
+  request_history past;
   auto body = [&](cancel_scope& scope) -> task<opened> {
     clock.bind(scope);
-    auto following = self->follow(std::move(r), clock);
+    auto following = self->follow(std::move(r), clock, past);
     auto x = co_await std::move(following);
     co_return std::move(x);
   };
   auto bounded = with_scope(scope_options{}, body);
-  auto x = co_await std::move(bounded);
-  if (!x) throw clock.expired();
-  co_return response{*std::move(x)};
+  try {
+    auto x = co_await std::move(bounded);
+    if (!x) throw clock.expired();
+    co_return response{*std::move(x)};
+  } catch (http_error& e) {
+    past.times.total = self->pool_->now() - clock.started();
+    e.history(std::make_shared<const request_history>(std::move(past)));
+    throw;
+  }
 }
 
-task<client_core::opened> client_core::follow(request r, phase_clock& clock) {
+task<client_core::opened> client_core::follow(request r, phase_clock& clock,
+                                              request_history& past) {
   redirect_trail trail{options_.max_redirects_};
-  duration queued{};
   hop h{std::move(r)};
   while (true) {
     cookie_jar* const jar = jar_of(h.ask);
@@ -161,7 +168,7 @@ task<client_core::opened> client_core::follow(request r, phase_clock& clock) {
     }
     auto note = [&] { trail.ask(h.ask.method(), h.ask.target(), own_cookies + h.cookies); };
     if (!trail.steps().empty()) note();
-    auto opening = open(h, clock, queued);
+    auto opening = open(h, clock, past);
     auto x = co_await std::move(opening);
     if (jar != nullptr) jar->store(h.ask.target(), x->head.fields, wall_now());
     if (x->head.status == 417 && x->asked_first() && h.ask.body().available()) {
@@ -175,11 +182,11 @@ task<client_core::opened> client_core::follow(request r, phase_clock& clock) {
     }
     if (!next) {
       x->redirects = std::move(trail.steps());
-      x->measured.queued = queued;
       co_return std::move(x);
     }
     if (trail.steps().empty()) note();  // most requests are not redirected
     trail.follow({x->head.status, h.ask.target(), *next, retry_after(x->head.fields, wall_now())});
+    past.redirects = trail.steps();
     h = redirected(h, x->head.status, *next);
     clock.enter_unlimited();
     auto draining = drain(*x);
@@ -217,18 +224,19 @@ hop client_core::redirected(const hop& from, int status, const url& to) {
   return h;
 }
 
-task<client_core::opened> client_core::open(const hop& h, phase_clock& clock, duration& queued) {
+task<client_core::opened> client_core::open(const hop& h, phase_clock& clock,
+                                            request_history& past) {
   const request& r = h.ask;
   const origin_key key = key_of(r.target());
   clock.enter(phase::queue, key.name());
   auto taking = pool::take(pool_, key);
   lease place = co_await std::move(taking);
-  queued += clock.leave_queue();
-  timing times;
+  timing& times = past.times;
+  times = timing{.queued = times.queued + clock.leave_queue()};
   bool fresh = !place;
   while (true) {
     if (fresh) {
-      auto dialing = dial(r.target(), clock, times, queued);
+      auto dialing = dial(r.target(), clock, times);
       auto made = co_await std::move(dialing);
       place.adopt(std::move(made));
     }

@@ -29,7 +29,6 @@ namespace oneloop::inline v0::http::detail {
 struct dial_progress {
   phase_clock& clock;
   timing& times;
-  duration& queued;
 };
 struct dialled;
 /// TLS that has been agreed on.
@@ -70,14 +69,14 @@ class client_core {
 
  private:
   using opened = std::unique_ptr<exchange>;
-  task<opened> follow(request r, phase_clock& clock);
-  task<opened> open(const hop& h, phase_clock& clock, duration& queued);
+  /// Both keep `past` up to date.
+  task<opened> follow(request r, phase_clock& clock, request_history& past);
+  task<opened> open(const hop& h, phase_clock& clock, request_history& past);
   /// The next request of the chain.
   [[nodiscard]] static hop redirected(const hop& from, int status, const url& to);
   [[nodiscard]] cookie_jar* jar_of(const request& r) const noexcept;
   /// Throws http_error; also fills in the times.
-  task<std::unique_ptr<connection>> dial(const url& to, phase_clock& clock, timing& times,
-                                         duration& queued);
+  task<std::unique_ptr<connection>> dial(const url& to, phase_clock& clock, timing& times);
   task<std::unique_ptr<connection>> dial_directly(const url& to, dial_progress& progress);
   task<std::unique_ptr<connection>> dial_through(url proxy, const url& to, dial_progress& progress);
   /// Name and TCP: the phases dns and connect. Only a proxy may be anywhere.

@@ -42,7 +42,7 @@ class attempts {
     --waiting_;
     ++connecting_;
     phase_clock& clock = progress_.clock;
-    if (clock.current() == phase::queue) progress_.queued += clock.leave_queue();
+    if (clock.current() == phase::queue) progress_.times.queued += clock.leave_queue();
     // All attempts together have the time of one.
     if (clock.current() != phase::connect) clock.enter(phase::connect, target_, spent_);
   }
@@ -175,7 +175,7 @@ task<> client_core::enter_dns(std::string host, std::uint16_t port, dial_progres
     } catch (const error& e) {
       throw error{"resolve", host, e.code()};
     }
-    progress.queued += progress.clock.leave_queue();
+    progress.times.queued += progress.clock.leave_queue();
   }
   progress.clock.enter(phase::dns, host);
 }
@@ -229,9 +229,9 @@ task<dialled> client_core::reach(std::string host, std::uint16_t port, bool of_p
 }
 
 task<std::unique_ptr<connection>> client_core::dial(const url& to, phase_clock& clock,
-                                                    timing& times, duration& queued) {
-  times = timing{};
-  dial_progress progress{clock, times, queued};
+                                                    timing& times) {
+  times = timing{.queued = times.queued};
+  dial_progress progress{clock, times};
   const auto proxy = options_.proxies_.for_url(to);
   task<std::unique_ptr<connection>> dialing;
   if (proxy) {

@@ -93,6 +93,13 @@ TEST_P(http_redirects_on, p10_in_a_circle_are_noticed) {
     EXPECT_EQ(f.kind, "redirect");
     EXPECT_EQ(f.text, "redirect loop at " + s.at("/a"));
     EXPECT_EQ(s.requests.size(), 2u);
+    std::size_t followed = 0;
+    try {
+      (void)co_await c.get(s.at("/a"));
+    } catch (const http::http_error& e) {
+      if (e.history() != nullptr) followed = e.history()->redirects.size();
+    }
+    EXPECT_EQ(followed, 2u);
     const auto self = co_await failure_of(c.get(s.at("/b")));
     EXPECT_EQ(self.text, "redirect loop at " + s.at("/b"));
   });

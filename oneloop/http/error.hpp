@@ -12,13 +12,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
 
 namespace oneloop::inline v0::http {
+
+struct request_history;  // client.hpp
 
 /// What kind of failure it is. Their names are part of the output of tools: they never change.
 enum class error_kind : std::uint8_t {
@@ -55,10 +59,14 @@ class ONELOOP_API http_error : public error {
   [[nodiscard]] error_kind kind() const noexcept { return kind_; }
   /// What was under way. For a timeout: which limit it was.
   [[nodiscard]] std::string_view phase() const noexcept { return phase_; }
+  /// What the request had come to by then, if a client sent it; else null.
+  [[nodiscard]] const request_history* history() const noexcept { return history_.get(); }
+  void history(std::shared_ptr<const request_history> h) noexcept { history_ = std::move(h); }
 
  private:
   error_kind kind_;
   std::string_view phase_;
+  std::shared_ptr<const request_history> history_;
 };
 
 }  // namespace oneloop::inline v0::http
