@@ -234,6 +234,7 @@ TEST_F(tool, wrong_options_are_exit_status_2) {
       {{"--resolve", "example.org:80"}, "--resolve example.org:80: write HOST:PORT:ADDRESS"},
       {{"--proxy", "ftp://proxy/"}, "--proxy"},
       {{"--cert", "/nonexistent.pem"}, "--cert /nonexistent.pem: No such file"},
+      {{"--cacert", ""}, "the name of the file is empty"},
       {{"--cert", empty.path()}, "--cert " + empty.path()},
       {{"--cert", certificate.path(), "--key", other_key.path()}, "--cert " + certificate.path()},
       {{"--key", other_key.path()}, "name it with --cert"},

@@ -52,10 +52,12 @@ TEST_F(tool, get_fails_on_everything_else) {
   EXPECT_EQ(get({"--timeout", "100ms", s.url("/hang")}).status, 1);
   EXPECT_EQ(get({s.url("/loop")}).status, 1);
   EXPECT_EQ(get({"nonsense"}).status, 1);
+  EXPECT_EQ(get({"-o", "-", s.url("/ok")}).out, get({s.url("/ok")}).out);
   for (const std::vector<std::string>& wrong : {std::vector<std::string>{},
                                                 {"--frobnicate", s.url("/ok")},
                                                 {s.url("/ok"), s.url("/ok")},
                                                 {"--timeout", "soon", s.url("/ok")},
+                                                {"-o", "", s.url("/ok")},
                                                 {"-o", "/nonexistent/file", s.url("/ok")}}) {
     const auto o = get(wrong);
     EXPECT_EQ(o.status, 2);

@@ -137,6 +137,14 @@ seconds.
   oneloop get -o data.json --timeout 1m https://example.org/data.json || echo failed
 )"}};
 
+/// An empty name comes from a variable that is not set, and means no wish to do without a file.
+CLI::Validator names_a_file() {
+  return {[](const std::string& name) -> std::string {
+            return name.empty() ? "the name of the file is empty" : "";
+          },
+          ""};
+}
+
 }  // namespace
 
 command_line::command_line(std::string version)
@@ -203,12 +211,15 @@ void command_line::add_transport(CLI::App& to, transport_arguments& a, const cha
   const char* const connections = "Connections";
   to.add_option("--cacert", a.ca_file, "Trust the authorities in FILE (PEM), not the system's")
       ->type_name("FILE")
+      ->check(names_a_file())
       ->group(connections);
   to.add_option("--cert", a.certificate, "Our own certificate (PEM), for servers that ask")
       ->type_name("FILE")
+      ->check(names_a_file())
       ->group(connections);
   to.add_option("--key", a.key, "Its key (PEM), unless it is in the same file")
       ->type_name("FILE")
+      ->check(names_a_file())
       ->group(connections);
   to.add_flag("--insecure", a.insecure, "Do not verify certificates")->group(connections);
   add_repeated(to, "--resolve", a.resolve, "HOST:PORT:ADDRESS, go to ADDRESS without a lookup")
@@ -281,8 +292,9 @@ void command_line::add_get() {
   const char* const output = "Output";
   c.add_flag("-i,--include", a.include, "Print the head of the response too")->group(output);
   c.add_flag("-I,--head", a.head, "Ask by HEAD, and print the head of the response")->group(output);
-  c.add_option("-o,--output", a.file, "Write to FILE, not to standard output")
+  c.add_option("-o,--output", a.file, "Write to FILE, not to standard output (-)")
       ->type_name("FILE")
+      ->check(names_a_file())
       ->group(output);
   c.add_flag("-q,--quiet", a.transport.quiet, "Nothing but the response and errors")->group(output);
   c.add_flag("-v,--verbose", a.transport.verbose, "Tell on standard error how it went")

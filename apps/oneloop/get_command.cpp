@@ -159,7 +159,7 @@ int get_command(get_arguments a) {
                                         : oneloop::duration::max());
   std::optional<oneloop::loop> loop;
   make_loop(loop, a.transport.backend);
-  destination to{a.file};
+  destination to{a.file == "-" ? std::string{} : a.file};
   try {
     const bool good = oneloop::run(*loop, fetch(a, std::move(options), to));
     good ? to.keep() : to.give_up();
