@@ -209,25 +209,6 @@ TEST_P(http_addresses_on, http_point_31_each_hop_is_tested_and_only_public_addre
 
 // ---- 26: every phase has a limit and a name ----
 
-/// A port that lets nobody in: its queue is full.
-class full_listener {
- public:
-  full_listener() {
-    for (int i = 0; i < 4; ++i) {
-      auto d = descriptor::adopt(net::tcp_stream::open(AF_INET, true));
-      const net::raw_address to{listener_.local_endpoint()};
-      (void)::connect(d.fd(), to.data(), to.size());
-      waiting_.push_back(std::move(d));
-    }
-  }
-  [[nodiscard]] std::string at() const { return listener_.local_endpoint().to_string(); }
-
- private:
-  net::tcp_listener listener_{net::endpoint{net::ip_address::loopback_v4(), 0},
-                              net::listen_options{}.backlog(0)};
-  std::vector<descriptor> waiting_;
-};
-
 TEST_P(http_addresses_on, http_point_26_each_phase_has_a_limit_of_its_own_name) {
   auto hangs = [](peer& p) -> task<> {
     const std::string first = co_await read_text(p.stream);
@@ -250,7 +231,7 @@ TEST_P(http_addresses_on, http_point_26_each_phase_has_a_limit_of_its_own_name) 
     };
     const row rows[] = {
         {"dns", &phase_timeouts::dns, "http://silent.test/", ""},
-        {"connect", &phase_timeouts::connect, "http://" + full.at() + "/", ""},
+        {"connect", &phase_timeouts::connect, full.url(), ""},
         {"proxy", &phase_timeouts::proxy, "https://a.test/", "http://" + here},
         {"proxy", &phase_timeouts::proxy, "http://a.test/", "socks5h://" + here},
         {"tls", &phase_timeouts::tls, "https://" + here + "/", ""},

@@ -1,13 +1,12 @@
 // Bodies that come in a content coding, through the client. (Point 19 of what a serious client must
 // get right; the codings themselves are tested beside content_coding.hpp.)
-#include <zlib.h>
-
 #include <string>
 #include <vector>
 
 #include "oneloop/http/client.hpp"
 #include "oneloop/http/client_test.hpp"
 #include "oneloop/http/content_coding.hpp"
+#include "oneloop/http/content_coding_test.hpp"
 
 namespace oneloop::inline v0::test {
 namespace {
@@ -16,19 +15,6 @@ using http::client;
 using http::client_options;
 using http::request;
 
-std::string deflated(std::string_view text, int window_bits) {
-  z_stream z{};
-  EXPECT_EQ(deflateInit2(&z, 9, Z_DEFLATED, window_bits, 9, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&z, text.size()) + 32, '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  z.avail_in = static_cast<uInt>(text.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
 std::string gzip(std::string_view text) { return deflated(text, 31); }
 
 std::string prose(std::size_t size) {

@@ -8,30 +8,13 @@
 #include <cstring>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/http/text_internal.hpp"
 
 namespace oneloop::inline v0::http {
 namespace {
 
-std::string_view trimmed(std::string_view s) noexcept {
-  const std::size_t first = s.find_first_not_of(" \t");
-  if (first == s.npos) return {};
-  return s.substr(first, s.find_last_not_of(" \t") - first + 1);
-}
-
-/// A piece of what the peer sent, fit for a message: short and printable.
-std::string quoted(std::string_view s) {
-  std::string text = "\"";
-  for (char c : s.substr(0, 40)) {
-    if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-      text += c;
-    } else {
-      static constexpr char digits[] = "0123456789abcdef";
-      const auto byte = static_cast<unsigned char>(c);
-      text.append("\\x").append({digits[byte >> 4], digits[byte & 15]});
-    }
-  }
-  return text += s.size() > 40 ? "...\"" : "\"";
-}
+using detail::quoted;
+using detail::trimmed;
 
 /// Calls `f` with each member of a comma-separated list.
 template <class F>

@@ -16,10 +16,13 @@
 #include <vector>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/http/text_internal.hpp"
 
 namespace oneloop::inline v0::http {
 namespace {
 
+using detail::quoted;
+using detail::trimmed;
 using input = std::span<const std::byte>;
 using output = std::span<std::byte>;
 
@@ -323,19 +326,6 @@ class stage {
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };
-
-/// For messages: short, and nothing that upsets a terminal.
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text.substr(0, 40)) out += c > 0x20 && c < 0x7f ? c : '?';
-  return out + (text.size() > 40 ? "...\"" : "\"");
-}
-
-std::string_view trimmed(std::string_view s) {
-  const auto begin = s.find_first_not_of(" \t");
-  if (begin == s.npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t") - begin + 1);
-}
 
 }  // namespace
 

@@ -14,27 +14,21 @@
 #include <utility>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/http/text_internal.hpp"
 #include "oneloop/net/address.hpp"
 
 namespace oneloop::inline v0::http {
 namespace {
 
+using detail::is_digit;
+using detail::lower;
+using detail::trimmed;
 using std::chrono::seconds;
-
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 std::string lowered(std::string_view s) {
   std::string out{s};
   std::ranges::transform(out, out.begin(), lower);
   return out;
-}
-
-std::string_view trimmed(std::string_view s) noexcept {
-  const auto begin = s.find_first_not_of(" \t");
-  if (begin == s.npos) return {};
-  return s.substr(begin, s.find_last_not_of(" \t") - begin + 1);
 }
 
 /// Cuts `s` at the first `c`: what is before it; `s` becomes what is behind it.

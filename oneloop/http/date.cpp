@@ -9,6 +9,8 @@
 #include <limits>
 #include <span>
 
+#include "oneloop/http/text_internal.hpp"
+
 namespace oneloop::inline v0::http {
 namespace {
 
@@ -19,7 +21,7 @@ constexpr std::array<std::string_view, 7> days{"Sunday",   "Monday", "Tuesday", 
 constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+using detail::is_digit;
 
 /// Takes a date apart from the left; once something is missing, everything is.
 class scanner {

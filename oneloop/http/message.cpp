@@ -5,26 +5,37 @@
 #include <limits>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/http/text_internal.hpp"
 
 namespace oneloop::inline v0::http {
 namespace {
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+using detail::is_digit;
+using detail::lower;
+using detail::trimmed;
 
 bool is_token(std::string_view s) noexcept {
   return !s.empty() && std::ranges::all_of(s, [](char c) {
-    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ||
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') ||
            std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
   });
 }
 
-std::string_view trimmed(std::string_view s) noexcept {
-  const std::size_t first = s.find_first_not_of(" \t");
-  if (first == s.npos) return {};
-  return s.substr(first, s.find_last_not_of(" \t") - first + 1);
-}
-
 }  // namespace
+
+std::string detail::quoted(std::string_view s) {
+  std::string text = "\"";
+  for (char c : s.substr(0, 40)) {
+    if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+      text += c;
+    } else {
+      static constexpr char digits[] = "0123456789abcdef";
+      const auto byte = static_cast<unsigned char>(c);
+      text.append("\\x").append({digits[byte >> 4], digits[byte & 15]});
+    }
+  }
+  return text += s.size() > 40 ? "...\"" : "\"";
+}
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
