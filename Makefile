@@ -15,9 +15,9 @@ CTEST = tools/ctest --test-dir build/$(1) -j $(TEST_JOBS) --output-on-failure --
 # What crosses threads: the suites for the thread sanitizer and for the second compiler.
 CROSSING = base loop scope sync channel task fiber deferred thread net
 CROSSING_TARGETS = $(CROSSING:%=oneloop_%_test) matrix_sync_test matrix_channel_test \
-                   matrix_socket_test matrix_million_test matrix_turn_test
+                   matrix_socket_test matrix_million_test matrix_turn_test mixed_test
 empty :=
-CROSSING_LABELS = -L '^($(subst $(empty) $(empty),|,$(CROSSING))|matrix_.*)$$'
+CROSSING_LABELS = -L '^($(subst $(empty) $(empty),|,$(CROSSING))|matrix_.*|mixed_.*)$$'
 # g++ 12's thread sanitizer does not start under a high-entropy address layout.
 PLAIN_LAYOUT = $$(setarch -R true 2>/dev/null && echo setarch -R)
 
@@ -27,7 +27,7 @@ PLAIN_LAYOUT = $$(setarch -R true 2>/dev/null && echo setarch -R)
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
-demo: ## build the tool and check 200 URLs, one at a time and then all at once
+demo: ## build the tool and check 200 URLs, one at a time, all at once, in each model
 	@tools/packages build
 	@cmake --preset release -DONELOOP_TESTS=OFF --log-level=WARNING >/dev/null
 	@$(call BUILD,release) --target oneloop
@@ -50,11 +50,11 @@ bench: ## build and run the benchmarks beside their peers (ARGS="http_client --r
 	@$(call BUILD,release) --target bench
 	@bench/run $(ARGS)
 
-examples: ## build the examples into build/release/bin
+examples: ## build the examples into build/release/examples
 	@tools/packages build test
 	@$(call CONFIGURE,release)
 	@$(call BUILD,release) --target examples
-	@ls build/release/bin/example_* 2>/dev/null || echo "no examples"
+	@find build/release/examples -type f -perm -u+x | sort
 
 asan: ## every test under the address and undefined-behaviour sanitizers
 	@tools/packages build test
@@ -86,7 +86,7 @@ fuzz: ## every fuzzer for FUZZ_SECONDS (60), two at a time
 	@$(call BUILD,fuzz) --target fuzzers
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run build/fuzz
 
-lint: ## layout, format, coroutine pitfalls, headers, clang-tidy, words
+lint: ## layout, format, coroutine pitfalls, lengths of the examples, headers, clang-tidy, words
 	@tools/packages build test bench lint
 	@$(call CONFIGURE,release)
 	@tools/lint/run build/release

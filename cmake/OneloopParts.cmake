@@ -133,7 +133,7 @@ function(oneloop_conformance)
   target_link_libraries(conformance PRIVATE oneloop::url nlohmann_json::nlohmann_json)
 endfunction()
 
-# examples/<lab>/<file>.cpp: a program each, example_<lab>_<file>.
+# examples/<lab>/<model>.cpp: a program each, examples/<lab>/<model> in the build folder.
 function(oneloop_examples)
   add_custom_target(examples)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/examples/*/*.cpp")
@@ -146,6 +146,8 @@ function(oneloop_examples)
     add_executable(${target} ${source})
     oneloop_own_code(${target})
     target_link_libraries(${target} PRIVATE oneloop::oneloop $<TARGET_NAME_IF_EXISTS:fmt::fmt>)
+    set_target_properties(${target} PROPERTIES
+      OUTPUT_NAME ${file} RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/examples/${lab}")
     add_dependencies(examples ${target})
   endforeach()
 endfunction()

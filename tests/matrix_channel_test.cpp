@@ -31,7 +31,9 @@ struct receives : basic_side {
 template <std::size_t Capacity>
 class receive_case : public primitive {
  public:
-  static constexpr const char* name = Capacity == 0 ? "unbuffered_receive" : "buffered_receive";
+  static constexpr const char* name = Capacity == 0           ? "unbuffered_receive"
+                                      : Capacity == unlimited ? "unbounded_receive"
+                                                              : "buffered_receive";
   static constexpr bool needs_kernel = false;
   receive_case() : primitive{{.rendezvous = Capacity == 0}} {}
 
@@ -45,7 +47,13 @@ class receive_case : public primitive {
   }
 
  private:
-  channel<int> c_{Capacity};
+  static channel<int> make() {
+    if constexpr (Capacity == unlimited)
+      return channel<int>{unbounded};
+    else
+      return channel<int>{Capacity};
+  }
+  channel<int> c_ = make();
   receives receives_{c_};
   sends sends_{c_};
 };
@@ -329,9 +337,9 @@ class selects_on_one_channel_case : public primitive {
 };
 
 static const bool enrolled =
-    enrol<receive_case<0>>() && enrol<receive_case<2>>() && enrol<send_case<0>>() &&
-    enrol<send_case<2>>() && enrol<queue_get_case>() && enrol<queue_put_case>() &&
-    enrol<queue_join_case>() && enrol<select_receive_case>() && enrol<select_send_case>() &&
-    enrol<selects_meet_case>() && enrol<selects_on_one_channel_case>();
+    enrol<receive_case<0>>() && enrol<receive_case<2>>() && enrol<receive_case<unlimited>>() &&
+    enrol<send_case<0>>() && enrol<send_case<2>>() && enrol<queue_get_case>() &&
+    enrol<queue_put_case>() && enrol<queue_join_case>() && enrol<select_receive_case>() &&
+    enrol<select_send_case>() && enrol<selects_meet_case>() && enrol<selects_on_one_channel_case>();
 
 }  // namespace oneloop::matrix

@@ -137,10 +137,10 @@ class process {
     }
     return out.find(text) != out.npos;
   }
-  /// Until it has ended, at most 40 seconds: its exit status, or minus the signal that ended it.
-  int wait(bool read_output = true) {
+  /// Until it has ended, at most so long: its exit status, or minus the signal that ended it.
+  int wait(bool read_output = true, std::chrono::seconds limit = 40s) {
     in_.reset();
-    const auto until = clock_type::now() + 40s;
+    const auto until = clock_type::now() + limit;
     int status = 0;
     while (clock_type::now() < until) {
       (void)gather(20ms, read_output);

@@ -16,6 +16,7 @@
 #include "arguments.hpp"
 #include "input.hpp"
 #include "oneloop/check/check.hpp"
+#include "oneloop/check/workers.hpp"
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/signals.hpp"
 #include "oneloop/loop/sleep.hpp"
@@ -46,38 +47,37 @@ std::size_t open_descriptors() {
   return n;
 }
 
-/// Raises the limit of open files as far as it goes: what it is now.
-std::uint64_t raised_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return most_connections;
-  if (limit.rlim_cur < limit.rlim_max) {
-    rlimit raised = limit;
-    raised.rlim_cur = raised.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
-  }
-  return limit.rlim_cur;
-}
-
 /// Checks and connections at a time that the limit of open files has room for.
 struct room {
   std::uint64_t checks;
   std::uint64_t connections;
 };
 
-room room_for(std::uint64_t wanted) {
-  const std::uint64_t limit = raised_limit();
+/// Descriptors of one check under way. It may have two connection attempts at a time (IPv6 and
+/// IPv4), and every connection may be one of a check; a thread's loop takes three itself, a worker
+/// process three in its parent.
+std::uint64_t descriptors_of_check(oneloop::check_model m) {
+  switch (m) {
+    case oneloop::check_model::threads:
+    case oneloop::check_model::futures: return 5;
+    case oneloop::check_model::processes: return 3;
+    default: return 2;
+  }
+}
+
+room room_for(std::uint64_t wanted, oneloop::check_model model) {
+  const std::uint64_t limit = raise_open_files();
   const std::uint64_t taken = open_descriptors() + other_descriptors;
-  const auto free = limit > taken + 2 ? std::min(limit - taken, most_connections) : 2;
-  // A check may have two connection attempts under way at a time (IPv6 and IPv4), and every
-  // connection may be one of a check.
-  const auto checks = std::min(wanted, free / 2);
+  const auto each = descriptors_of_check(model);
+  const auto free = limit > taken + each ? std::min(limit - taken, most_connections) : each;
+  const auto checks = std::min(wanted, free / each);
   if (checks < wanted) {
     note(
         fmt::format("note: only {} check{} at a time and not {}: the limit of open files is {} "
                     "(ulimit -n)",
                     checks, checks == 1 ? "" : "s", wanted, limit));
   }
-  return {checks, free - checks};
+  return {checks, free - checks * (each - 1)};
 }
 
 struct settings {
@@ -97,14 +97,13 @@ settings read_settings(const check_arguments& a) {
   s.options.accept(parse_statuses("--accept", a.accept));
   s.options.method(
       static_cast<oneloop::check_method>(parse_choice("--method", a.method, method_names)));
+  const auto model =
+      static_cast<oneloop::check_model>(parse_choice("--model", a.model, model_names));
+  s.options.model(model).worker_arguments(a.for_workers);
   s.format = static_cast<report_format>(parse_choice("--format", a.format, format_names));
   (void)parse_choice("--backend", a.transport.backend, backend_names);
-  if (a.urls.empty() && a.files.empty()) {
-    throw usage_error{
-        "no URL given: name URLs, or a file of them with --from FILE (- is standard input)"};
-  }
   auto client = client_options_of(a.transport);
-  const auto room = room_for(wanted);
+  const auto room = room_for(model == oneloop::check_model::sequential ? 1 : wanted, model);
   client.per_host(per_host).max_connections(room.connections);
   s.options.client(std::move(client)).concurrency(room.checks);
   // After Ctrl-C the process is to be gone within a second.
@@ -257,9 +256,24 @@ class checking {
 
 }  // namespace
 
+std::uint64_t raise_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return most_connections;
+  if (limit.rlim_cur < limit.rlim_max) {
+    rlimit raised = limit;
+    raised.rlim_cur = raised.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  return limit.rlim_cur;
+}
+
 int check_command(check_arguments arguments) {
   if (arguments.transport.quiet) no_notes();
   settings s = read_settings(arguments);
+  if (arguments.urls.empty() && arguments.files.empty()) {
+    throw usage_error{
+        "no URL given: name URLs, or a file of them with --from FILE (- is standard input)"};
+  }
   url_input input{std::move(arguments.urls), std::move(arguments.files)};
   std::optional<oneloop::loop> loop;
   make_loop(loop, arguments.transport.backend);
@@ -272,6 +286,15 @@ int check_command(check_arguments arguments) {
   if (work.signal() != 0) return 128 + work.signal();
   if (work.summary().total() == 0) throw usage_error{"no URL in what --from names"};
   return work.summary().bad() == 0 ? exit_ok : exit_bad;
+}
+
+int serve_check_command(const check_arguments& arguments, oneloop::process::message_pipe& parent) {
+  no_notes();
+  settings s = read_settings(arguments);
+  std::optional<oneloop::loop> loop;
+  make_loop(loop, arguments.transport.backend);
+  oneloop::run(*loop, oneloop::serve_checks(parent, std::move(s.options)));
+  return exit_ok;
 }
 
 }  // namespace tool

@@ -100,6 +100,22 @@ verdict.
 nothing secret (Accept, Accept-Language and the like); -H 'example.org: Name: value' is for that
 host alone. A host is told by a dot in it, by brackets, or by being localhost.
 )"},
+    {"Models",
+     R"(What stands for one check under way; -c says how many there may be. Verdicts, limits, retries
+and output are the same in all of them; race compares what they cost.
+
+  sequential  nothing: one check at a time, whatever -c says
+  threads     a thread, with a loop in place
+  processes   a worker process, which is this program started again
+  callbacks   a chain of callbacks on one loop
+  green       a green thread on one loop
+  async       a coroutine on one loop
+  channels    a coroutine that takes URLs from one channel and answers into another
+  futures     a future, and a thread of a pool
+
+In threads, processes and futures a connection serves one request, and --per-host counts the
+checks of URLs of that host: where redirects lead is not counted.
+)"},
     {"Exit status", R"(  0    everything is OK
   1    something is Bad
   2    wrong usage, or input that cannot be read
@@ -137,6 +153,36 @@ seconds.
   oneloop get -o data.json --timeout 1m https://example.org/data.json || echo failed
 )"}};
 
+const std::vector<section> race_sections{
+    {"What it measures",
+     R"(The job: a site inside this process has N pages, each of which takes D to come; every tenth
+does not exist. Each model checks them in a fresh process, "oneloop check --model MODEL"; see
+there for the models. Then the table: wall time from its start to its end; CPU time, user and
+system; peak memory; threads at a time, at most; context switches; and what one more check under
+way takes in memory, its connection and all. All its processes count: for processes, the worker
+processes too (of their memory what is theirs alone, and at least one thread each).
+
+--format json:
+
+  {"models": [{"model", "wall_ms", "cpu_ms", "peak_kb", "threads", "switches", "ok", "bad",
+               "bytes_per_task"}, ...]}
+)"},
+    {"With --cpu",
+     R"(Two jobs that compute and never wait (fib), about --job long each, one after another and in
+parallel; the median of five rounds. To the models comes "pool": coroutines that hand such jobs to
+all cores (on_pool).
+
+  {"models": [{"model", "one_after_another_ms", "parallel_ms", "speedup"}, ...], "cores"}
+)"},
+    {"Exit status", R"(  0    every model found what there is to be found
+  1    a model failed, or gave a wrong verdict
+  2    wrong usage
+)"},
+    {"Examples", R"(  oneloop race
+  oneloop race --urls 1000 --delay 200ms --models async,green,threads
+  oneloop race --cpu --format json
+)"}};
+
 /// An empty name comes from a variable that is not set, and means no wish to do without a file.
 CLI::Validator names_a_file() {
   return {[](const std::string& name) -> std::string {
@@ -157,8 +203,10 @@ command_line::command_line(std::string version)
   app_.fallthrough(false);
   add_check();
   add_get();
+  add_race();
   CLI::App* demo = app_.add_subcommand(
-      "demo", "Check 200 URLs of a site inside this process, one at a time and then all at once");
+      "demo",
+      "Check 200 URLs of a site inside this process, one at a time, all at once, in each model");
   CLI::App* shells =
       app_.add_subcommand("completions", "Print what a shell needs to complete these commands");
   shells->add_option("SHELL", shell_, "bash, zsh or fish")->required()->type_name("bash|zsh|fish");
@@ -249,6 +297,10 @@ void command_line::add_check() {
       ->group("Input");
   add_transport(c, a.transport, "How long a request may take");
   const char* const checks = "Checks";
+  c.add_option("--model", a.model, "Who waits for the answers; see below")
+      ->type_name(model_names)
+      ->capture_default_str()
+      ->group(checks);
   c.add_option("-c,--concurrency", a.concurrency, "Checks at a time, 1 to 65535")
       ->type_name("N")
       ->capture_default_str()
@@ -306,6 +358,51 @@ void command_line::add_get() {
   document(c, get_sections);
 }
 
+namespace {
+/// The command with the options that were given, without URLs and where to read them.
+std::vector<std::string> again(const CLI::App& command) {
+  std::vector<std::string> words{command.get_name()};
+  for (const CLI::Option* o : command.get_options([](const CLI::Option* p) {
+         return p->nonpositional() && p->count() > 0 && !p->check_lname("from");
+       })) {
+    for (const auto& value : o->results()) {
+      words.push_back("--" + o->get_lnames().front() + "=" + value);
+    }
+  }
+  return words;
+}
+}  // namespace
+
+int command_line::run_worker(int argc, const char* const* argv,
+                             oneloop::process::message_pipe& parent) {
+  if (argc == 3 && argv[2] == race_worker) return serve_race_worker(parent);
+  app_.parse(argc - 1, argv + 1);
+  return serve_check_command(check_, parent);
+}
+
+void command_line::add_race() {
+  race_arguments& a = race_;
+  CLI::App& c = *app_.add_subcommand("race", "Check the same URLs under each model: what it costs");
+  c.add_option("--models", a.models, "Which, in which order: async,green; if not given, all")
+      ->type_name("LIST");
+  c.add_option("--format", a.format, "How it is written")
+      ->type_name(race_format_names)
+      ->capture_default_str();
+  c.add_option("--urls", a.urls, "Pages of the site, 1 to 10000")
+      ->type_name("N")
+      ->capture_default_str();
+  c.add_option("--delay", a.delay, "What each of them takes, at most 10s")
+      ->type_name("D")
+      ->capture_default_str();
+  c.add_option("-c,--concurrency", a.concurrency, "Checks at a time, 1 to 10000; if not given, all")
+      ->type_name("N");
+  c.add_flag("--cpu", a.cpu, "Two jobs that compute instead");
+  c.add_option("--job", a.job, "With --cpu: what one job takes at least, up to 10s")
+      ->type_name("D")
+      ->capture_default_str();
+  document(c, race_sections);
+}
+
 std::string command_line::given() const {
   const auto chosen = app_.get_subcommands();
   return chosen.empty() ? "oneloop" : "oneloop " + chosen.front()->get_name();
@@ -333,10 +430,22 @@ int command_line::run(int argc, const char* const* argv) {
   for (const auto* t : {&check_.transport, &get_.transport}) {
     if (t->quiet && t->verbose) throw usage_error{"-q and -v: choose one"};
   }
-  if (name == "check") return check_command(std::move(check_));
+  if (name == "check") {
+    check_.for_workers = again(*app_.get_subcommand("check"));
+    return check_command(std::move(check_));
+  }
   if (name == "get") {
     get_.timeout_given = app_.get_subcommand("get")->get_option("--timeout")->count() > 0;
     return get_command(std::move(get_));
+  }
+  if (name == "race") {
+    const auto& race = *app_.get_subcommand("race");
+    for (const char* option : {"--urls", "--delay", "--concurrency", "--job"}) {
+      const bool of_cpu = std::string_view{option} == "--job";
+      if (race.get_option(option)->count() == 0 || race_.cpu == of_cpu) continue;
+      throw usage_error{fmt::format("{}: {} with --cpu", option, of_cpu ? "only" : "not")};
+    }
+    return race_command(race_);
   }
   if (name == "demo") return demo_command();
   if (name == "completions") (void)parse_choice("completions", shell_, "bash|zsh|fish");

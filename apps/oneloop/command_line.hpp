@@ -9,6 +9,7 @@
 
 #include "check_command.hpp"
 #include "get_command.hpp"
+#include "race_command.hpp"
 
 namespace tool {
 
@@ -29,6 +30,8 @@ class command_line {
 
   /// The exit status. Throws usage_error, and what commands throw.
   int run(int argc, const char* const* argv);
+  /// The same in a worker: argv[1] says that it is one.
+  int run_worker(int argc, const char* const* argv, oneloop::process::message_pipe& parent);
 
   [[nodiscard]] const std::string& version() const noexcept { return version_; }
   [[nodiscard]] const CLI::App& app() const noexcept { return app_; }
@@ -48,12 +51,14 @@ class command_line {
   void add_transport(CLI::App& to, transport_arguments& a, const char* timeout);
   void add_check();
   void add_get();
+  void add_race();
 
   std::string version_;
   CLI::App app_;
   std::map<const CLI::App*, std::vector<section>> sections_;
   check_arguments check_;
   get_arguments get_;
+  race_arguments race_;
   std::string shell_;
 };
 

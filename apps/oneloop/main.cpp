@@ -7,6 +7,7 @@
 
 #include "arguments.hpp"
 #include "command_line.hpp"
+#include "oneloop/process/worker.hpp"
 #include "output.hpp"
 
 namespace {
@@ -28,6 +29,9 @@ int main(int argc, char** argv) {
   occupy_closed_streams();
   try {
     tool::command_line line{ONELOOP_VERSION};
+    if (auto parent = oneloop::process::parent_pipe(argc, argv)) {
+      return line.run_worker(argc, argv, *parent);
+    }
     try {
       return line.run(argc, argv);
     } catch (const tool::usage_error& e) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -108,6 +109,8 @@ void make_loop(std::optional<oneloop::loop>& in, const std::string& backend) {
   try {
     // "auto" leaves the choice to the environment (ONELOOP_BACKEND), else to the library.
     in.emplace(backend == "auto" ? std::string{} : backend);
+    // For the loops of threads and workers.
+    if (backend != "auto") ::setenv("ONELOOP_BACKEND", backend.c_str(), 1);
   } catch (const oneloop::error& e) {
     throw usage_error{fmt::format("--backend {}: {}", backend, e.what())};
   }

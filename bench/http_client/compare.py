@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import time
 
+import peers
+
 
 class Setup:
     items = 20_000
@@ -57,27 +59,14 @@ class Setup:
     def commands(self):
         base = f"http://127.0.0.1:{self.port}/"
         arguments = [base, str(self.items), str(self.concurrency)]
-        found = {"oneloop": [str(self.bin / "bench_http_client"), *arguments]}
-
-        def built(name, tool, command):
-            if shutil.which(tool) is None:
-                self.skipped[name] = f"there is no {tool}"
-                return
-            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
-            if done.returncode == 0:
-                found[name] = [str(self.dir / name), *arguments]
-            else:
-                self.skipped[name] = done.stderr.strip().splitlines()[-1] if done.stderr else "not built"
-
-        built("go", "go", ["go", "build", "-o", str(self.dir / "go"), "client.go"])
-        built("libcurl", "cc", ["cc", "-O2", "-o", str(self.dir / "libcurl"), "client.c", "-lcurl"])
-        python = "/usr/bin/python3"
-        if subprocess.run([python, "-c", "import aiohttp"], capture_output=True).returncode == 0:
-            found["aiohttp"] = [python, str(self.folder / "client.py"), *arguments]
-        else:
-            self.skipped["aiohttp"] = "Python's aiohttp is not installed"
+        all = peers.Peers(self.folder, self.bin)
+        all.commands["oneloop"] = [str(self.bin / "bench_http_client"), *arguments]
+        all.go("go", "client.go", *arguments)
+        all.compiled("libcurl", "cc", "client.c", ["-lcurl"], *arguments)
+        all.python("aiohttp", "client.py", *arguments)
         if shutil.which("wrk"):
-            found["wrk"] = ["bash", str(self.folder / "wrk.sh"), *arguments]
+            all.commands["wrk"] = ["bash", str(self.folder / "wrk.sh"), *arguments]
         else:
-            self.skipped["wrk"] = "there is no wrk"
-        return found
+            all.skipped["wrk"] = "there is no wrk"
+        self.skipped = all.skipped
+        return all.commands

@@ -81,6 +81,9 @@ cancelled_error::cancelled_error(std::string_view operation)
 
 misuse::misuse(std::string_view message) : error{errc::misuse, message} {}
 
+timeout_expired::timeout_expired(std::uint64_t id, std::string_view text)
+    : id_{id}, text_{std::make_shared<const std::string>(text)} {}
+
 struct exception_group::state {
   std::vector<std::exception_ptr> errors;
   std::string text;
@@ -121,6 +124,8 @@ std::string describe(const std::exception_ptr& e) {
   } catch (const std::exception& x) {
     return x.what();
   } catch (const cancelled& x) {
+    return x.what();
+  } catch (const timeout_expired& x) {
     return x.what();
   } catch (...) {
     return "unknown exception";

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <span>
@@ -114,6 +115,19 @@ class ONELOOP_API misuse : public error {
 class cancelled final {
  public:
   [[nodiscard]] const char* what() const noexcept { return "cancelled"; }
+};
+
+/// Thrown by a `timeout` (fiber/timeout.hpp) at the next wait of the party that started it. Like
+/// `cancelled` it is not a std::exception: handlers of errors let it pass. `e == t` tells whose it is.
+class ONELOOP_API timeout_expired final {
+ public:
+  timeout_expired(std::uint64_t id, std::string_view text);
+  [[nodiscard]] const char* what() const noexcept { return text_->c_str(); }
+  [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+
+ private:
+  std::uint64_t id_;
+  std::shared_ptr<const std::string> text_;
 };
 
 /// Several children of a nursery failed. The first failure is first; nothing is dropped.

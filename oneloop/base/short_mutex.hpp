@@ -1,9 +1,14 @@
-// A four-byte lock for critical sections of a few instructions: two atomic operations uncontended,
-// a short spin and then a futex when contended. Never held across a wait of any kind.
+// A four-byte lock for critical sections of a few instructions: two atomic operations uncontended
+// (plain ones while the program has a single thread), a short spin and then a futex when contended.
+// Never held across a wait of any kind.
 //
 //     oneloop::short_mutex m;
 //     std::scoped_lock guard{m};
 #pragma once
+
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
 
 #include <atomic>
 #include <cstdint>
@@ -19,6 +24,7 @@ class short_mutex {
   short_mutex& operator=(const short_mutex&) = delete;
 
   void lock() noexcept {
+    if (alone()) return word_.store(held, std::memory_order_relaxed);
     std::uint32_t expected = free;
     if (!word_.compare_exchange_strong(expected, held, std::memory_order_acquire,
                                        std::memory_order_relaxed)) {
@@ -31,10 +37,19 @@ class short_mutex {
                                          std::memory_order_relaxed);
   }
   void unlock() noexcept {
+    if (alone()) return word_.store(free, std::memory_order_relaxed);
     if (word_.exchange(free, std::memory_order_release) == contended) wake_one();
   }
 
  private:
+  // The C library's word for it. It may change inside a section: the states stay the same.
+  static bool alone() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+    return __libc_single_threaded != 0;
+#else
+    return false;
+#endif
+  }
   static constexpr std::uint32_t free = 0, held = 1,
                                  contended = 2;  // contended: held, and waited for
   ONELOOP_API void lock_slow() noexcept;

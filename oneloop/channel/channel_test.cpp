@@ -11,6 +11,26 @@
 #include "oneloop/sync/test_waiter.hpp"
 
 namespace oneloop::test {
+
+// A value whose memory can run out.
+struct greedy {
+  int value;
+  static inline bool out_of_memory = false;
+};
+
+}  // namespace oneloop::test
+
+template <>
+struct std::allocator<oneloop::test::greedy> {
+  using value_type = oneloop::test::greedy;
+  static value_type* allocate(std::size_t n) {
+    if (value_type::out_of_memory) throw std::bad_alloc{};
+    return static_cast<value_type*>(::operator new(n * sizeof(value_type)));
+  }
+  static void deallocate(value_type* p, std::size_t) { ::operator delete(p); }
+};
+
+namespace oneloop::test {
 namespace {
 
 // Counts its instances and dies loudly when it is used after it was moved from.
@@ -182,6 +202,34 @@ TEST(channel, what_is_buffered_is_received_after_close) {
   EXPECT_EQ(attempt{c.receive()}.result(), std::nullopt);
 }
 
+TEST(channel, auto_close_closes_once_whoever_was_first) {
+  channel<int> c{1}, d;
+  {
+    auto_close at_exit{c};
+    auto_close also{sender{d}};
+    EXPECT_TRUE(c.try_send(1));
+    EXPECT_FALSE(c.closed());
+    d.close();
+  }
+  EXPECT_TRUE(c.closed());
+  EXPECT_EQ(attempt{c.receive()}.result(), 1);
+  EXPECT_FALSE(c.try_close());
+}
+
+TEST(channel, views_offer_one_side) {
+  channel<int> c{2};
+  const sender<int> out = c;
+  const receiver<int> in = c;
+  EXPECT_TRUE(out.try_send(1));
+  EXPECT_TRUE(attempt{out.send(2)}.immediate());
+  out.close();
+  EXPECT_TRUE(out.closed());
+  EXPECT_EQ(attempt{in.receive()}.result(), 1);
+  EXPECT_EQ(in.try_receive(), 2);
+  EXPECT_TRUE(in.drained());
+  EXPECT_THROW(out.close(), misuse);
+}
+
 TEST(channel, closing_twice_is_misuse) {
   channel<int> c;
   c.close();
@@ -213,6 +261,40 @@ TEST(channel, a_receive_may_be_started_again_after_its_result) {
   c.close();
   EXPECT_TRUE(r.try_now());
   EXPECT_EQ(r.await_resume(), std::nullopt);
+}
+
+TEST(channel, unbounded_sends_never_wait_and_keep_their_order) {
+  channel<std::unique_ptr<int>> c{unbounded};
+  EXPECT_EQ(c.statistics().capacity, unlimited);
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(attempt{c.send(std::make_unique<int>(i))}.immediate());
+  EXPECT_EQ(c.statistics().buffered, 1000u);
+  c.close();
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(**attempt{c.receive()}.result(), i);
+  EXPECT_EQ(attempt{c.receive()}.result(), std::nullopt);
+  EXPECT_THROW(attempt{c.send(nullptr)}.result(), closed_error);
+}
+
+TEST(channel, unbounded_hands_over_to_a_parked_receiver) {
+  channel<int> c{unbounded};
+  attempt r{c.receive()};
+  EXPECT_TRUE(r.waits());
+  EXPECT_TRUE(c.try_send(1));
+  EXPECT_EQ(r.result(), 1);
+  EXPECT_EQ(c.statistics().buffered, 0u);
+}
+
+TEST(channel, a_send_that_finds_no_memory_says_so_and_keeps_its_value) {
+  channel<greedy> c{unbounded};
+  for (int i = 0; i < 256; ++i) EXPECT_TRUE(c.try_send({i}));  // 1 KiB of them
+  greedy::out_of_memory = true;
+  attempt s{c.send({7})};
+  EXPECT_THROW(s.result(), std::bad_alloc);
+  EXPECT_THROW(static_cast<void>(c.try_send({8})), std::bad_alloc);
+  greedy::out_of_memory = false;
+  EXPECT_EQ(s.op().value().value, 7);
+  EXPECT_EQ(c.statistics().sent, 256u);
+  EXPECT_TRUE(c.try_send({256}));
+  for (int i = 0; i <= 256; ++i) EXPECT_EQ(c.try_receive()->value, i);
 }
 
 TEST(channel, statistics_tell_who_waits) {

@@ -1,6 +1,5 @@
 // The conduit: what a channel and a queue have in common. Values go from senders to receivers
-// through a ring of fixed capacity, or hand to hand. Users take `channel` or `queue`; this is their
-// machine.
+// through a ring, or hand to hand. Users take `channel` or `queue`; this is their machine.
 //
 // Invariants, under lock_ (nodes with a lost claim do not count):
 //   - a receiver waits only while the ring is empty and no sender waits, never once it is closed
@@ -21,8 +20,10 @@
 
 namespace oneloop::inline v0 {
 
-/// Throws closed_error; apart, so that the headers stay light.
-[[noreturn]] ONELOOP_API void throw_closed(const char* operation);
+/// Why a value was not taken.
+enum class refusal : std::uint8_t { none, closed, no_memory };
+/// Throws closed_error or std::bad_alloc; apart, so that the headers stay light.
+[[noreturn]] ONELOOP_API void throw_refused(refusal why, const char* operation);
 
 template <class T, class Names>
 class conduit {
@@ -35,7 +36,7 @@ class conduit {
     static constexpr const char* name = Names::send;
     /// Throws closed_error if the value was not taken because the other side is closed.
     void await_resume() {
-      if (refused_) throw_closed(name);
+      if (refused_ != refusal::none) throw_refused(refused_, name);
     }
     /// The value, for as long as it has not been sent: also after `cancelled`, after closed_error,
     /// and as a losing case of a select.
@@ -51,7 +52,7 @@ class conduit {
       return this->owner().send_value(value_, refused_, w, this);
     }
 
-    bool refused_ = false;
+    refusal refused_ = refusal::none;
     T value_;
   };
 
@@ -78,6 +79,7 @@ class conduit {
   };
 
   explicit conduit(std::size_t capacity) : ring_{capacity} {}
+  explicit conduit(unbounded_t u) : ring_{u} {}
   conduit(const conduit&) = delete;
   conduit& operator=(const conduit&) = delete;
 
@@ -85,9 +87,9 @@ class conduit {
   receive_operation receive() noexcept { return receive_operation{*this}; }
 
   bool try_send(T& value) {
-    bool refused = false;
+    refusal refused = refusal::none;
     const bool sent = send_value(value, refused, nullptr, nullptr) == enlisted::completed;
-    if (refused) throw_closed(Names::send);
+    if (refused != refusal::none) throw_refused(refused, Names::send);
     return sent;
   }
   std::optional<T> try_receive() noexcept {
@@ -103,7 +105,7 @@ class conduit {
     if (closed_) return false;
     closed_ = true;
     while (send_operation* s = senders_.take()) {
-      s->refused_ = true;
+      s->refused_ = refusal::closed;
       woken.add(*s);
     }
     while (receive_operation* r = receivers_.take()) woken.add(*r);
@@ -121,13 +123,13 @@ class conduit {
 
  private:
   // Both: `op` is the operation that parks, null (with `w`) for a try.
-  enlisted send_value(T& value, bool& refused, waiter* w, send_operation* op) noexcept {
+  enlisted send_value(T& value, refusal& refused, waiter* w, send_operation* op) noexcept {
     waiter* receiver = nullptr;
     {
       std::scoped_lock hold{lock_};
       if (closed_) {
         if (!parked::commit(w)) return enlisted::lost;
-        refused = true;
+        refused = refusal::closed;
       } else {
         const auto [r, lost] = receivers_.take(w);
         if (lost) return enlisted::lost;
@@ -136,12 +138,16 @@ class conduit {
           receiver = r->who();
         } else if (!ring_.full()) {
           if (!parked::commit(w)) return enlisted::lost;
-          ring_.push(std::move(value));
+          try {
+            ring_.push(std::move(value));
+          } catch (...) {
+            refused = refusal::no_memory;
+          }
         } else {
           if (w != nullptr) senders_.park(*op, *w);
           return enlisted::waiting;
         }
-        ++accepted_;
+        if (refused == refusal::none) ++accepted_;
       }
     }
     if (op != nullptr) op->set_done();

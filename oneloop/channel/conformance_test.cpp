@@ -9,9 +9,18 @@ namespace oneloop::test {
 namespace {
 
 template <std::size_t Capacity>
+channel<int> make_channel() {
+  if constexpr (Capacity == unlimited) {
+    return channel<int>{unbounded};
+  } else {
+    return channel<int>{Capacity};
+  }
+}
+
+template <std::size_t Capacity>
 struct channel_receive {
   static constexpr bool stores = Capacity != 0, one_each = true;
-  channel<int> c{Capacity};
+  channel<int> c = make_channel<Capacity>();
   auto op() { return c.receive(); }
   void satisfy() { EXPECT_TRUE(c.try_send(1)); }
   std::size_t waiting() { return c.statistics().waiting_receivers; }
@@ -54,6 +63,15 @@ struct queue_put {
   std::size_t waiting() { return q.statistics().waiting_puts; }
 };
 
+// With a guard that is open it is the operation itself.
+struct guarded_receive {
+  static constexpr bool stores = true, one_each = true;
+  channel<int> c{1};
+  auto op() { return when(true, c.receive()); }
+  void satisfy() { EXPECT_TRUE(c.try_send(1)); }
+  std::size_t waiting() { return c.statistics().waiting_receivers; }
+};
+
 struct queue_join {
   static constexpr bool stores = true, one_each = false;
   queue<int> q{1};
@@ -74,8 +92,9 @@ struct select_receive {
 };
 
 using cases = testing::Types<channel_receive<0>, channel_receive<1>, channel_receive<3>,
-                             channel_send<0>, channel_send<1>, channel_send<3>, channel_closing,
-                             queue_get, queue_put, queue_join, select_receive>;
+                             channel_receive<unlimited>, channel_send<0>, channel_send<1>,
+                             channel_send<3>, channel_closing, guarded_receive, queue_get,
+                             queue_put, queue_join, select_receive>;
 INSTANTIATE_TYPED_TEST_SUITE_P(channels, conformance, cases);
 
 }  // namespace

@@ -1,7 +1,7 @@
-// A bounded queue for work, as Python's JoinableQueue: a channel that also counts what has been
+// A queue for work, as Python's JoinableQueue: a channel that also counts what has been
 // taken but not finished, so that somebody can wait until all of it is done.
 //
-//     oneloop::queue<job> q{100};
+//     oneloop::queue<job> q{100};            // or q{unbounded}
 //     auto j = co_await q.get();             // in the loop of any number of workers; nullopt: end
 //     work(*j), q.task_done();
 //     co_await q.put(next_job);              // any number of producers
@@ -14,7 +14,7 @@
 // *Threads*: every member from any thread, loop or model. The queue must outlive every operation on
 // it.
 //
-// *Cost*: as channel: one lock an operation, one allocation at construction.
+// *Cost*: as channel: one lock an operation; with a capacity no allocation after construction.
 #pragma once
 
 #include <algorithm>
@@ -83,6 +83,8 @@ class queue : private conduit<T, detail::queue_names> {
   /// Throws misuse if `capacity` is 0.
   explicit queue(std::size_t capacity)
       : base{detail::queue_capacity(capacity)}, capacity_{capacity} {}
+  /// Puts never wait: see `unbounded`.
+  explicit queue(unbounded_t u) : base{u}, capacity_{unlimited} {}
 
   /// Until there is room. Result: nothing. Throws closed_error if the queue is shut down, or is
   /// shut down while this waits. A value that was not put stays in the operation: `value()`.

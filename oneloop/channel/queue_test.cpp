@@ -28,6 +28,21 @@ TEST(queue, is_first_in_first_out_and_bounded) {
   EXPECT_EQ(q.try_get(), std::nullopt);
 }
 
+TEST(queue, unbounded_puts_never_wait) {
+  queue<int> q{unbounded};
+  EXPECT_EQ(q.capacity(), unlimited);
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(attempt{q.put(i)}.immediate());
+  EXPECT_EQ(q.size(), 1000u);
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(q.try_get(), i);
+    q.task_done();
+  }
+  EXPECT_TRUE(attempt{q.join()}.immediate());
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(q.try_put(i));
+  q.shutdown(true);
+  EXPECT_EQ(q.size(), 0u);
+}
+
 TEST(queue, refuses_capacity_zero) { EXPECT_THROW(queue<int>{0}, misuse); }
 
 TEST(queue, join_waits_for_what_is_unfinished_not_for_emptiness) {

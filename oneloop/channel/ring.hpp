@@ -1,12 +1,15 @@
-// A FIFO of fixed capacity over one allocation; what is in it is constructed in place.
+// A FIFO over a circle of blocks; what is in it is constructed in place. With a capacity it is one
+// block, allocated at once. Without, blocks of about 1 KiB are added as they are needed, and given
+// back, but for one, as they run empty.
 //
-//     oneloop::ring<std::string> r{2};
+//     oneloop::ring<std::string> r{2};          // or r{unbounded}
 //     r.push("a");
 //     std::string a = r.pop();
 //
 // *Threads*: none of its own; its owner's lock guards it.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <memory>
@@ -14,22 +17,40 @@
 
 namespace oneloop::inline v0 {
 
+/// A capacity without end: `channel<T> c{unbounded}`. Sends never wait, and the memory is as large
+/// as what nobody has received yet: somebody else must bound that.
+struct unbounded_t {
+  explicit unbounded_t() = default;
+};
+inline constexpr unbounded_t unbounded{};
+
+/// What `capacity()` and statistics say of something unbounded.
+inline constexpr std::size_t unlimited = ~std::size_t{0};
+
 template <class T>
 class ring {
  public:
   /// Allocates room for `capacity` elements, nothing for 0.
-  explicit ring(std::size_t capacity)
-      : slots_{capacity == 0 ? nullptr : std::allocator<T>{}.allocate(capacity)},
-        capacity_{capacity} {}
+  explicit ring(std::size_t capacity) : capacity_{capacity}, block_size_{capacity} {
+    if (capacity != 0) close_circle(make_block());
+  }
+  explicit ring(unbounded_t)
+      : capacity_{unlimited}, block_size_{std::max<std::size_t>(1024 / sizeof(T), 4)} {
+    close_circle(make_block());
+  }
   ring(ring&& o) noexcept
-      : slots_{std::exchange(o.slots_, nullptr)},
+      : front_{std::exchange(o.front_, {})},
+        back_{std::exchange(o.back_, {})},
+        size_{std::exchange(o.size_, 0)},
         capacity_{std::exchange(o.capacity_, 0)},
-        first_{std::exchange(o.first_, 0)},
-        size_{std::exchange(o.size_, 0)} {}
+        block_size_{o.block_size_} {}
   ring& operator=(ring&&) = delete;
   ~ring() {
     while (size_ != 0) pop();
-    if (slots_ != nullptr) std::allocator<T>{}.deallocate(slots_, capacity_);
+    if (back_.where == nullptr) return;
+    for (block* b = std::exchange(back_.where->next, nullptr); b != nullptr;) {
+      free_block(std::exchange(b, b->next));
+    }
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -37,33 +58,71 @@ class ring {
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] bool full() const noexcept { return size_ == capacity_; }
 
-  /// Only while it is not full.
-  void push(T&& value) noexcept {
+  /// Only while it is not full. Throws std::bad_alloc, `value` untouched, if it needs a block and
+  /// there is no memory; never with a capacity.
+  void push(T&& value) {
     assert(!full());
-    std::construct_at(slots_ + at(size_), std::move(value));
+    if (back_.index == block_size_) {
+      if (capacity_ == unlimited && back_.where->next == front_.where) add_block();
+      back_ = {back_.where->next, 0};
+    }
+    std::construct_at(back_.where->slots + back_.index, std::move(value));
+    ++back_.index;
     ++size_;
   }
   /// Only while it is not empty.
   T pop() noexcept {
     assert(!empty());
-    T* slot = slots_ + first_;
+    if (front_.index == block_size_) leave_block();
+    T* slot = front_.where->slots + front_.index;
     T value{std::move(*slot)};
     std::destroy_at(slot);
-    first_ = at(1);
+    ++front_.index;
     --size_;
     return value;
   }
 
  private:
-  [[nodiscard]] std::size_t at(std::size_t offset) const noexcept {
-    const std::size_t i = first_ + offset;
-    return i < capacity_ ? i : i - capacity_;
+  struct block {
+    block* next;
+    T* slots;
+  };
+  struct position {
+    block* where = nullptr;
+    std::size_t index = 0;
+  };
+
+  block* make_block() {
+    auto made = std::make_unique<block>();
+    made->slots = std::allocator<T>{}.allocate(block_size_);
+    return made.release();
+  }
+  void free_block(block* b) noexcept {
+    std::allocator<T>{}.deallocate(b->slots, block_size_);
+    delete b;
+  }
+  void close_circle(block* only) noexcept {
+    only->next = only;
+    front_ = back_ = {only, 0};
+  }
+  void add_block() {
+    block* made = make_block();
+    made->next = std::exchange(back_.where->next, made);
+  }
+  // Between the last block and the first at most one is kept.
+  void leave_block() noexcept {
+    block* left = front_.where;
+    front_ = {left->next, 0};
+    if (block* spare = back_.where->next; spare != left && left != back_.where) {
+      back_.where->next = spare->next;
+      free_block(spare);
+    }
   }
 
-  T* slots_;
-  std::size_t capacity_;
-  std::size_t first_ = 0;
+  position front_, back_;  // an index of block_size_: in the next block, if there is one
   std::size_t size_ = 0;
+  std::size_t capacity_;
+  std::size_t block_size_;
 };
 
 }  // namespace oneloop::inline v0

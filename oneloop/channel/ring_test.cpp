@@ -37,6 +37,36 @@ TEST(ring, destroys_what_is_left) {
   EXPECT_EQ(shared.use_count(), 1);
 }
 
+TEST(ring, without_a_capacity_it_grows_and_shrinks_and_keeps_order) {
+  ring<std::string> r{unbounded};
+  EXPECT_EQ(r.capacity(), unlimited);
+  int in = 0, out = 0;
+  for (const int level : {500, 20, 1000, 0, 1, 33, 32, 31, 700, 0, 64, 0}) {
+    while (in - out < level) r.push("value number " + std::to_string(in++));
+    EXPECT_FALSE(r.full());
+    while (in - out > level) ASSERT_EQ(r.pop(), "value number " + std::to_string(out++));
+    // Hovering around a level makes no block again and again; it must only keep the order.
+    for (int i = 0; i < 100; ++i) {
+      r.push("value number " + std::to_string(in++));
+      ASSERT_EQ(r.pop(), "value number " + std::to_string(out++));
+    }
+    EXPECT_EQ(r.size(), static_cast<std::size_t>(level));
+  }
+}
+
+TEST(ring, without_a_capacity_it_destroys_what_is_left) {
+  auto shared = std::make_shared<int>(1);
+  {
+    ring<std::shared_ptr<int>> r{unbounded};
+    for (int i = 0; i < 1000; ++i) r.push(std::shared_ptr<int>{shared});
+    for (int i = 0; i < 300; ++i) r.pop();
+    ring<std::shared_ptr<int>> other{std::move(r)};
+    EXPECT_EQ(other.size(), 700u);
+    EXPECT_EQ(shared.use_count(), 701);
+  }
+  EXPECT_EQ(shared.use_count(), 1);
+}
+
 TEST(ring, moved_from_holds_nothing) {
   ring<std::unique_ptr<int>> a{2};
   a.push(std::make_unique<int>(1));

@@ -4,16 +4,20 @@
 //     if (r.index() == 0) use(r.get<0>());       // std::optional<T>: as a.receive() alone
 //     if (r.index() == 2) log("neither, for a second");
 //
-//     if (auto r = try_select(a.receive(), b.send(x))) ...   // Go's `default`: never waits
+//     auto r = co_await select(a.receive(), s.readable(), otherwise());   // Go's `default`
+//     auto r = co_await select(when(!paused, a.receive()), stop.wait());  // a case now and then
+//     if (auto r = try_select(a.receive(), b.send(x))) ...   // no operation: a plain call
 //     auto r = co_await select_any(receives);                // a vector or span of cases
 //
 // A case is any `retractable` operation: channel and queue, lock, event, semaphore, timer,
-// readiness. Given as an rvalue it is held by value; an lvalue is borrowed and, if it loses, may be
-// used again. A settling operation (a read into your buffer, a task) is no case: it could lose
-// data.
+// readiness of a socket, a join, a deferred, a future. Given as an rvalue it is held by value; an
+// lvalue is borrowed and, if it loses, may be used again. A settling operation (a read into your
+// buffer, a task) is no case, it could lose data: select the readiness, or `spawn` the task and
+// select its join; or take first_of (scope/gather.hpp), which waits for its losers.
 //
 // When several cases are ready, one is chosen fairly at random. A closed channel is always ready:
-// receiving gives nullopt, sending throws closed_error from the select.
+// receiving gives nullopt, sending throws closed_error from the select. `sleep_forever()` is a case
+// that never happens.
 //
 // *Cancellation*: a cancelled select has committed no case and waits for none.
 //
@@ -40,14 +44,85 @@
 #include <vector>
 
 #include "oneloop/loop/waiter.hpp"
+#include "oneloop/scope/await.hpp"
 
 namespace oneloop::inline v0 {
 
-/// What a case may also offer: to complete at once or do nothing. try_select needs it.
+/// What a case may also offer: to complete at once or do nothing. try_select and otherwise() need
+/// it.
 template <class Op>
 concept immediate = retractable<Op> && requires(Op& op) {
   { op.try_now() } -> std::same_as<bool>;
 };
+
+/// What `otherwise` returns.
+class otherwise_operation {
+ public:
+  static bool await_ready() noexcept { return true; }
+  static bool await_suspend(waiter&) noexcept { return false; }
+  static void await_resume() noexcept {}
+  enlisted enlist(waiter& w) noexcept {
+    won_ = w.try_claim();
+    return won_ ? enlisted::completed : enlisted::lost;
+  }
+  static void delist() noexcept {}
+  [[nodiscard]] bool won() const noexcept { return won_; }
+  static bool try_now() noexcept { return true; }
+
+ private:
+  bool won_ = false;
+};
+
+/// The last case of a select, which happens if no other can happen now: such a select never waits.
+/// It still is a checkpoint, and lets others run if there are many in a row.
+[[nodiscard]] inline otherwise_operation otherwise() noexcept { return {}; }
+
+/// What `when` returns.
+template <class Op>
+class guarded_operation {
+ public:
+  guarded_operation(bool open, Op&& op) : open_{open}, op_(static_cast<Op&&>(op)) {}
+
+  bool await_ready() { return open_ && op_.await_ready(); }
+  bool await_suspend(waiter& w) {
+    if (open_) return op_.await_suspend(w);
+    static constexpr operation_info never_ends{"when(false)", [](void*, waiter& me) noexcept {
+                                                 if (me.try_claim()) me.wake_cancelled();
+                                               }};
+    w.arm(this, never_ends);
+    return true;
+  }
+  decltype(auto) await_resume() { return op_.await_resume(); }
+
+  enlisted enlist(waiter& w) { return open_ ? op_.enlist(w) : enlisted::waiting; }
+  void delist() noexcept {
+    if (open_) op_.delist();
+  }
+  [[nodiscard]] bool won() { return open_ && op_.won(); }
+  bool try_now()
+    requires requires(std::remove_reference_t<Op>& op) { op.try_now(); }
+  {
+    return open_ && op_.try_now();
+  }
+
+ private:
+  bool open_;
+  Op op_;
+};
+
+/// A case that takes part only if `condition` holds, else it never happens: what a nil channel is
+/// for in Go. The operation is made in any case; a send that is not to happen is best made before
+/// and borrowed, else its value dies with it.
+template <class A>
+  requires awaitable<A>
+[[nodiscard]] auto when(bool condition, A&& a) {
+  using op = stored_operation<A>;
+  constexpr bool retract = retractable<std::remove_reference_t<op>>;
+  static_assert(retract, "when: takes what may be a case of a select");
+  if constexpr (retract) {
+    return guarded_operation<op>{condition, as_operation(static_cast<A&&>(a))};
+  }
+}
 
 namespace detail {
 
@@ -74,12 +149,16 @@ select_value<result_of<Op>> select_resume(Op& op) {
 }
 
 /// The protocol of all selects. `Derived` has `count()`, `order()` (room for `count()` of `Index`,
-/// which this permutes) and `visit(i, f)` (returns f(case i)).
-template <class Derived, class Index>
+/// which this permutes) and `visit(i, f)` (returns f(case i)). `HasDefault`: the last case is
+/// otherwise().
+template <class Derived, class Index, bool HasDefault = false>
 class select_engine {
  public:
   // ---- the operation ----
-  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  [[nodiscard]] bool await_ready() {
+    if constexpr (HasDefault) return try_now();
+    return false;
+  }
   bool await_suspend(waiter& w) noexcept {
     w.arm_shared(self(), info());
     // Waiting; or another case has been claimed meanwhile, and its wake-up is on the way.
@@ -90,6 +169,15 @@ class select_engine {
 
   // ---- a case of another select ----
   enlisted enlist(waiter& w) noexcept {
+    if constexpr (HasDefault) {  // ready in any case
+      if (!w.try_claim()) return enlisted::lost;
+      try {
+        try_now();
+      } catch (...) {
+        error_ = std::current_exception();
+      }
+      return enlisted::completed;
+    }
     shuffle next{w.home(), self()->order(), self()->count()};
     for (std::size_t k = 0; k < self()->count(); ++k) {
       const std::size_t i = next(k);
@@ -146,7 +234,7 @@ class select_engine {
   class shuffle {
    public:
     shuffle(loop* home, Index* order, std::size_t count) noexcept
-        : home_{home}, order_{order}, count_{count} {
+        : home_{home}, order_{order}, count_{count - HasDefault} {  // the default stays the last
       for (std::size_t i = 0; i < count; ++i) order_[i] = static_cast<Index>(i);
     }
     std::size_t operator()(std::size_t k) noexcept {
@@ -248,14 +336,49 @@ class select_result {
   std::variant<Values...> value_;
 };
 
+namespace detail {
+template <class Case>
+inline constexpr bool is_default = std::is_same_v<std::remove_cvref_t<Case>, otherwise_operation>;
+template <class... Cases>
+inline constexpr bool ends_with_default =
+    is_default<std::tuple_element_t<sizeof...(Cases) - 1, std::tuple<Cases...>>>;
+
+// Whether these may be the cases of a select. What may not be is said here, once.
+template <class... Cases>
+consteval bool fit_for_select() {
+  constexpr bool operations = (awaitable<Cases> && ...);
+  static_assert(operations,
+                "select: a case is an operation, or what has one (a joinable, a deferred, a "
+                "future)");
+  if constexpr (operations) {
+    constexpr bool retract = (retractable<std::remove_reference_t<stored_operation<Cases>>> && ...);
+    static_assert(retract,
+                  "select: a case must be something that can be taken back: channel, queue, lock, "
+                  "event, semaphore, timer, readiness, join, deferred, future. A read or a task "
+                  "could lose data: select s.readable(), or spawn the task and select its join()");
+    if constexpr (retract) {
+      constexpr bool has_default = ends_with_default<stored_operation<Cases>...>;
+      constexpr bool last = (0 + ... + is_default<stored_operation<Cases>>) == has_default;
+      static_assert(last,
+                    "select: otherwise() must be the last case, and the only one of its kind");
+      constexpr bool tell =
+          !has_default || (immediate<std::remove_reference_t<stored_operation<Cases>>> && ...);
+      static_assert(tell, "select: beside otherwise() every case must tell at once: try_now()");
+      return last && tell;
+    }
+  }
+  return false;
+}
+}  // namespace detail
+
 /// What `select` returns: an operation, and itself a possible case of a select.
 template <class... Cases>
 class [[nodiscard]] select_operation
-    : public detail::select_engine<select_operation<Cases...>, std::uint8_t> {
-  static_assert((retractable<std::remove_reference_t<Cases>> && ...),
-                "a case of a select must be retractable: channel, queue, lock, event, semaphore, "
-                "timer or readiness; a settling operation could lose data");
+    : public detail::select_engine<select_operation<Cases...>, std::uint8_t,
+                                   detail::ends_with_default<Cases...>> {
   static_assert(sizeof...(Cases) >= 1 && sizeof...(Cases) <= 64);
+  static constexpr bool has_default = detail::ends_with_default<Cases...>;
+  using engine = detail::select_engine<select_operation, std::uint8_t, has_default>;
 
  public:
   using result = select_result<detail::select_value<result_of<std::remove_reference_t<Cases>>>...>;
@@ -269,7 +392,7 @@ class [[nodiscard]] select_operation
   result await_resume() { return resume<0>(this->settle()); }
 
  private:
-  friend detail::select_engine<select_operation, std::uint8_t>;
+  friend engine;
   [[nodiscard]] static constexpr std::size_t count() noexcept { return sizeof...(Cases); }
   std::uint8_t* order() noexcept { return order_.data(); }
 
@@ -295,21 +418,25 @@ class [[nodiscard]] select_operation
 };
 
 /// Waits until one of the cases can happen, and makes exactly that one happen. Result:
-/// select_result.
+/// select_result. A case may also be what has an operation: a joinable, a deferred, a future.
 template <class... Cases>
-select_operation<Cases...> select(Cases&&... cases) {
-  return select_operation<Cases...>{std::forward<Cases>(cases)...};
+auto select(Cases&&... cases) {
+  if constexpr (detail::fit_for_select<Cases...>()) {
+    return select_operation<stored_operation<Cases>...>{
+        as_operation(std::forward<Cases>(cases))...};
+  }
 }
 
 /// Makes one of the cases happen that can happen now; nullopt if none can. Never waits: a plain
-/// call from anywhere, not an operation. Cases: whatever has try_now (channel, queue, lock, event,
-/// semaphore). Throws what the winning case throws.
+/// call from anywhere, not an operation and no checkpoint. Throws what the winning case throws.
 template <class... Cases>
-  requires(immediate<std::remove_reference_t<Cases>> && ...)
-std::optional<typename select_operation<Cases...>::result> try_select(Cases&&... cases) {
-  select_operation<Cases...> all{std::forward<Cases>(cases)...};
-  if (!all.try_now()) return std::nullopt;
-  return all.await_resume();
+  requires(awaitable<Cases> && ...)
+auto try_select(Cases&&... cases) {
+  static_assert((immediate<std::remove_reference_t<stored_operation<Cases>>> && ...),
+                "a case of try_select must be able to tell at once: it needs try_now()");
+  auto all = select(std::forward<Cases>(cases)...);
+  using result = std::optional<typename decltype(all)::result>;
+  return all.try_now() ? result{all.await_resume()} : result{};
 }
 
 /// Which case of a select_any happened, and its result (std::monostate for void).

@@ -37,6 +37,7 @@
 #include "oneloop/base/clock.hpp"
 #include "oneloop/base/config.hpp"
 #include "oneloop/channel/channel.hpp"
+#include "oneloop/check/model.hpp"
 #include "oneloop/http/client.hpp"
 #include "oneloop/http/error.hpp"
 #include "oneloop/task/task.hpp"
@@ -46,6 +47,7 @@ namespace oneloop::inline v0 {
 namespace detail {
 class check_probe;
 class check_schedule;
+struct crew_settings;
 }  // namespace detail
 
 /// How to ask.
@@ -88,6 +90,17 @@ class check_options {
   /// Checks at a time (64).
   check_options& concurrency(std::size_t n) noexcept {
     concurrency_ = n == 0 ? 1 : n;
+    return *this;
+  }
+  /// Who waits for the answers (async): model.hpp.
+  check_options& model(check_model m) noexcept {
+    model_ = m;
+    return *this;
+  }
+  /// With check_model::processes: what a worker of this program finds in its argv, from argv[2] on.
+  /// It has to call serve_checks (workers.hpp), with options like these.
+  check_options& worker_arguments(std::vector<std::string> arguments) {
+    worker_arguments_ = std::move(arguments);
     return *this;
   }
   check_options& method(check_method m) noexcept {
@@ -136,7 +149,10 @@ class check_options {
  private:
   friend class detail::check_probe;
   friend class detail::check_schedule;
+  friend struct detail::crew_settings;
   std::size_t concurrency_ = 64;
+  check_model model_ = check_model::async;
+  std::vector<std::string> worker_arguments_;
   check_method method_ = check_method::automatic;
   duration timeout_ = std::chrono::seconds{30};
   int retries_ = 2;

@@ -33,7 +33,7 @@ check_schedule::check_schedule(check_source source, check_sink sink, check_probe
       probe_{std::move(probe)},
       options_{options},
       loop_{*context::current().home()},
-      places_{options.concurrency_} {}
+      places_{options.model_ == check_model::sequential ? 1 : options.concurrency_} {}
 
 task<check_summary> check_schedule::run() {
   const time_point begun = loop_.now();

@@ -12,6 +12,7 @@
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/check/check.hpp"
+#include "oneloop/check/probe_internal.hpp"
 #include "oneloop/check/retry_internal.hpp"
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/scope/cancel_scope.hpp"
@@ -22,12 +23,6 @@
 #include "oneloop/task/task.hpp"
 
 namespace oneloop::inline v0::detail {
-
-/// What a try came to, besides its result.
-struct probe_outcome {
-  bool may_pass = false;         // it failed for a reason that may pass
-  std::optional<duration> wait;  // the server asked for a pause before it is asked again
-};
 
 /// Tries one input: fills the result anew, but for its url, attempts and time.
 using check_prober = std::move_only_function<task<probe_outcome>(check_result&)>;

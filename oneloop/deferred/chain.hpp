@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <source_location>
 #include <thread>
 #include <typeinfo>
 #include <utility>
@@ -40,16 +41,15 @@ struct ONELOOP_API chain_link {
   chain_link(const chain_link&) = delete;
   chain_link& operator=(const chain_link&) = delete;
   virtual ~chain_link();
-  /// Leaves a value or an error, or a chain to wait for. Must not throw.
-  virtual void run(chain& c) noexcept = 0;
-  /// The chain that waits for the end of this one, if this is its mark.
-  virtual chain* outer() noexcept { return nullptr; }
+  /// Leaves a value or an error, or a chain to wait for. What it gives is null, or (a reference to)
+  /// the chain to which it has handed the result, and which runs next.
+  virtual chain* run(chain& c) noexcept = 0;
   chain_link* next = nullptr;
 };
 
 class ONELOOP_API chain {
  public:
-  /// `source`, `end`: what fires it, and what its last link gives.
+  /// `type`: of what fires it.
   explicit chain(const std::type_info& type);
   chain(const chain&) = delete;
   chain& operator=(const chain&) = delete;
@@ -57,24 +57,35 @@ class ONELOOP_API chain {
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   /// Never recurses, however chains and callbacks own each other.
   void release() noexcept;
+  /// From now until it fires, one reference belongs to what will fire it (another chain, a list).
+  /// If that is the only one left, nobody can cancel it any more, and what is only needed for that
+  /// is let go: otherwise the two would keep each other alive.
+  void kept_by_source() noexcept { kept_.store(true, std::memory_order_relaxed); }
 
   [[nodiscard]] bool fired() const noexcept { return fired_; }
   [[nodiscard]] const std::type_info& source() const noexcept { return *source_; }
 
   // ---- from any thread: elsewhere than on its loop, these are posted there ----
-  void fire(std::unique_ptr<box> value, std::exception_ptr error);
-  void cancel();
+  /// `at`: the line that reports name.
+  void fire(std::unique_ptr<box> value, std::exception_ptr error, std::source_location at);
+  /// False: nobody can do that any more, its loop has ended.
+  bool cancel(std::source_location at = std::source_location::current());
   /// Adds a link by `add`, on the loop; `add` gets false (and a loop that ended) if that cannot be.
   void later(std::move_only_function<void(bool)> add);
 
   // ---- on its loop ----
+  /// Stops after the link that runs now, until as many `unpause` have come.
+  void pause();
+  void unpause();
   /// Throws wrong_thread elsewhere, misuse if `from` is not what the chain gives now.
   void check_add(const std::type_info& from, const char* what) const;
   /// Adds a link after which the chain gives `to`, and runs it if the chain has fired.
   void add(std::unique_ptr<chain_link> link, const std::type_info& to);
   [[nodiscard]] bool here() const noexcept;
+  /// Adds a link that fires `to` with the result; this chain gives nothing from there on.
+  void chain_to(chain_ref to, const std::type_info& nothing);
   /// `prompt`: if the canceller does not fire the chain, cancel does. Otherwise the canceller only
-  /// asks for the end, and it comes.
+  /// asks for the end, and it comes; every cancel before that asks again.
   void set_canceller(std::move_only_function<void()> f, bool prompt) {
     canceller_ = std::move(f);
     prompt_ = prompt;
@@ -92,16 +103,23 @@ class ONELOOP_API chain {
  private:
   struct message;
   struct continuation;
+  struct forwarding;
   ~chain();
-  void start(std::unique_ptr<box> v, std::exception_ptr e);
+  void start(std::unique_ptr<box> v, std::exception_ptr e, std::source_location at);
+  void take_result_of(chain& from) noexcept;
   void run() noexcept;
   void settle_pending() noexcept;
   void push(chain_link* l) noexcept;
   chain_link* pop() noexcept;
-  void post(std::unique_ptr<message> m);
+  bool post(std::unique_ptr<message> m);
   static void reap(chain* dead) noexcept;
+  void drop(bool at_home) noexcept;
+  void let_go() noexcept;
+  void stop_waiting() noexcept;
 
   std::atomic<std::uint32_t> references_{1};
+  std::atomic<bool> kept_{false};  // written at home
+  std::uint32_t paused_ = 0;
   const std::type_info* source_;
   const std::type_info* end_;
   inbox* mail_ = nullptr;  // of the home loop; null: made where no loop ran, and bound to none
@@ -109,10 +127,12 @@ class ONELOOP_API chain {
   chain_link* first_ = nullptr;
   chain_link* last_ = nullptr;
   chain* pending_ = nullptr;  // owned: what the link that just ran wants to wait for
-  chain* inner_ = nullptr;    // not owned: what this waits for; its continuation owns this
+  chain* inner_ = nullptr;    // what this waits for; its continuation owns this
   chain* below_ = nullptr;    // in the stack of chains being run, or in the list of the dead
+  std::source_location fired_at_;
   std::move_only_function<void()> canceller_;
   bool prompt_ = true;
+  bool holds_inner_ = false;  // owns inner_, too
   bool fired_ = false;
   bool running_ = false;  // in the stack
   bool given_ = false;

@@ -20,21 +20,26 @@ class failure {
  public:
   explicit failure(std::exception_ptr e) noexcept : error_{std::move(e)} {}
 
-  /// Whether it is an E, or derived from it.
+  /// The exception itself, if it is an E or derived from it; else null. It lives as long as this.
   template <class E>
-  [[nodiscard]] bool check() const noexcept {
+  [[nodiscard]] const E* as() const noexcept {
     try {
       std::rethrow_exception(error_);
-    } catch (const E&) {
-      return true;
+    } catch (const E& e) {
+      return &e;
     } catch (...) {
-      return false;
+      return nullptr;
     }
   }
-  /// Rethrows it unless it is an E.
-  template <class E>
+  /// Whether it is one of these, or derived from one.
+  template <class... E>
+  [[nodiscard]] bool check() const noexcept {
+    return ((as<E>() != nullptr) || ...);
+  }
+  /// Rethrows it unless it is one of these.
+  template <class... E>
   void trap() const {
-    if (!check<E>()) rethrow();
+    if (!check<E...>()) rethrow();
   }
   [[noreturn]] void rethrow() const { std::rethrow_exception(error_); }
   /// One line for people.

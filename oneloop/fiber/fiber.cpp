@@ -1,5 +1,9 @@
 #include "oneloop/fiber/fiber.hpp"
 
+#include <optional>
+
+#include "oneloop/base/error.hpp"
+#include "oneloop/fiber/overflow_internal.hpp"
 #include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0 {
@@ -8,27 +12,59 @@ namespace {
 // The stacks of one loop. Its fibers have ended when it dies: the loop drains first.
 struct loop_stacks final : loop_extension {
   explicit loop_stacks(loop&) {}
-  stack_pool pool;
+  stack_pool& get() { return pool ? *pool : pool.emplace(stack_pool_options::from_environment()); }
+  std::optional<stack_pool> pool;
+  // There was no stack for a fiber, and none has come back since.
+  bool exhausted = false;
+  // Whose owner has not heard of that yet.
+  const detail::fiber_stack* refused = nullptr;
 };
 
-stack_pool& stacks_of(loop& l) { return l.extension<loop_stacks>().pool; }
+loop_stacks& stacks_of(loop& l) { return l.extension<loop_stacks>(); }
 
 }  // namespace
 
-stack_pool::statistics fiber_statistics(loop& l) { return stacks_of(l).stats(); }
+stack_pool::statistics fiber_statistics(loop& l) { return stacks_of(l).get().stats(); }
+
+void set_fiber_stacks(loop& l, stack_pool_options options) {
+  l.check_thread("set_fiber_stacks");
+  loop_stacks& stacks = stacks_of(l);
+  if (stacks.pool && stacks.pool->stats().in_use != 0) {
+    throw misuse{"set_fiber_stacks: fibers run on this loop already"};
+  }
+  stacks.pool.emplace(options);
+}
 
 namespace detail {
 
-fiber_stack::fiber_stack(context& self, void (*code)(void*), void* argument)
-    : home_{*self.home()}, stack_{stacks_of(home_).acquire()} {
-  switch_.create(stack_, code, argument);
+fiber_stack::fiber_stack(context& self) noexcept : home_{*self.home()} {
   self.stack = this;
   self.park = park;
 }
 
-fiber_stack::~fiber_stack() {
-  if (stack_) stacks_of(home_).release(stack_);
+void fiber_stack::create(void (*code)(void*), void* argument) {
+  prepare_for_overflow();
+  loop_stacks& stacks = stacks_of(home_);
+  try {
+    stack_ = stacks.get().acquire();
+  } catch (...) {
+    stacks.exhausted = true;
+    stacks.refused = this;
+    throw;
+  }
+  switch_.create(stack_, code, argument);
 }
+
+void fiber_stack::give_back() noexcept {
+  loop_stacks& stacks = stacks_of(home_);
+  if (stack_) {
+    stacks.get().release(std::exchange(stack_, {}));
+    stacks.exhausted = false;
+  }
+  if (stacks.refused == this) stacks.refused = nullptr;
+}
+
+fiber_stack::~fiber_stack() { give_back(); }
 
 void fiber_stack::resume(ready_item& item) noexcept {
   auto& self = static_cast<context&>(item);
@@ -36,8 +72,7 @@ void fiber_stack::resume(ready_item& item) noexcept {
   fiber.home_.active = &self;
   fiber.switch_.resume();
   if (!fiber.switch_.finished()) return;
-  // Given back at once: the next fiber finds it warm.
-  stacks_of(fiber.home_).release(std::exchange(fiber.stack_, {}));
+  fiber.give_back();  // at once: the next fiber finds it warm
 }
 
 void fiber_stack::park(context& c) {
@@ -51,6 +86,42 @@ void fiber_child::launch() noexcept {
   self().home()->make_ready(self());
 }
 
+void fiber_child::launch(sleep_operation& delay) noexcept {
+  begin();
+  if (!self().scope().cancelled() && delay.await_suspend(self())) return;
+  self().home()->make_ready(self());
+}
+
+// The stack is taken here, not when the fiber is started: who has nothing to wait for leaves it
+// warm for the next one.
+void fiber_child::begin_code(ready_item& item) noexcept {
+  auto& self = static_cast<context&>(item);
+  auto& fiber = *static_cast<fiber_child*>(self.target);
+  const loop_stacks& stacks = stacks_of(*self.home());
+  if (stacks.refused != nullptr) [[unlikely]] {
+    // It may be that this one is cancelled because of that failure: one error, not thousands.
+    self.home()->make_ready(self);
+    return;
+  }
+  std::exception_ptr refused;
+  try {
+    const bool cancelled_before = self.finish() == outcome::cancelled;
+    if (cancelled_before || (stacks.exhausted && self.scope().cancelled()) || !fiber.may_begin()) {
+      throw cancelled{};
+    }
+    fiber.stack_.create(run_body, &fiber);
+  } catch (...) {
+    refused = std::current_exception();
+  }
+  if (refused) {
+    self.home()->active = &self;
+    fiber.end(fiber.finish(std::move(refused)));
+    return;
+  }
+  self.run = fiber_stack::resume;
+  fiber_stack::resume(self);
+}
+
 void fiber_child::run_body(void* record) noexcept {
   auto& fiber = *static_cast<fiber_child*>(record);
   std::exception_ptr failure;
@@ -59,7 +130,9 @@ void fiber_child::run_body(void* record) noexcept {
   } catch (...) {
     failure = std::current_exception();
   }
-  fiber.end(std::move(failure));
+  // While its code can still wait: what it owned alone dies before anybody hears of its end.
+  fiber.self().free_values();
+  fiber.end(fiber.finish(std::move(failure)));
 }
 
 }  // namespace detail

@@ -12,11 +12,13 @@
 //
 // *Threads*: a fiber stays on its loop, so fibers of one loop never run at the same time and need
 // no locks between two waits. *Cancellation*: every `await` is a checkpoint. *Errors*: what leaves
-// the function goes to the nursery. A fiber's first start on a loop may throw error: no stack.
-// *Cost*: a stack of 64 KiB address space (what it touches, 4 KiB or more, is real), a pooled
-// record, no allocation; two switches a wait, a few ns each.
-// *Limits*: deep recursion ends at the guard page, with SIGSEGV. A fiber does not give way by
-// itself: a long computation holds the loop; put it into to_thread.
+// the function goes to the nursery; so does the error of a fiber for which no stack could be had
+// when it was to begin (which names the limit).
+// *Cost*: to start, a pooled record of some 400 bytes; when it first runs, a stack of 64 KiB
+// address space, of which what it touches (4 KiB or more) is real, from the loop's pool, to which
+// it goes back at the end; two switches a wait, a few ns each. *Limits*: deep recursion ends at the
+// stack's guard, with a message and SIGSEGV; set_fiber_stacks gives more room. A fiber does not
+// give way by itself: a long computation holds the loop; put it into to_thread.
 #pragma once
 
 #include <exception>
@@ -28,6 +30,7 @@
 #include "oneloop/base/config.hpp"
 #include "oneloop/fiber/stack.hpp"
 #include "oneloop/fiber/switch.hpp"
+#include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/context.hpp"
 #include "oneloop/scope/nursery.hpp"
 #include "oneloop/scope/region.hpp"
@@ -39,23 +42,33 @@ namespace oneloop::inline v0 {
 /// How many stacks a loop has, and uses.
 [[nodiscard]] ONELOOP_API stack_pool::statistics fiber_statistics(loop& l);
 
+/// The stacks of a loop's fibers, before the first of them has begun (misuse afterwards):
+///     loop l;
+///     set_fiber_stacks(l, {.stack_size = 1024 * 1024});
+///     run(l, main);
+/// Without it they have 64 KiB, or what ONELOOP_FIBER_STACK in the environment says, in bytes.
+ONELOOP_API void set_fiber_stacks(loop& l, stack_pool_options options);
+
 namespace detail {
 
 /// The stack under a party's code: what makes a context a fiber.
 class ONELOOP_API fiber_stack {
  public:
-  /// Takes a stack of the loop's pool. `code(argument)` runs on it when `self` is first resumed; it
-  /// must not throw. Throws error if no stack can be had.
-  fiber_stack(context& self, void (*code)(void*), void* argument);
+  explicit fiber_stack(context& self) noexcept;
   ~fiber_stack();
   fiber_stack(const fiber_stack&) = delete;
   fiber_stack& operator=(const fiber_stack&) = delete;
+
+  /// Takes a stack of the loop's pool. `code(argument)` runs on it when the context is resumed; it
+  /// must not throw. Throws error if no stack can be had.
+  void create(void (*code)(void*), void* argument);
 
   /// The resume function of the context.
   static void resume(ready_item& item) noexcept;
 
  private:
   static void park(context& c);
+  void give_back() noexcept;
   loop& home_;
   stack stack_;
   switch_context switch_;
@@ -70,14 +83,24 @@ class ONELOOP_API fiber_child : public child, public pooled {
  protected:
   template <class... Where>
   fiber_child(spawn_info info, nursery& n, Where&... where)
-      : child{party_kind::fiber, n, where..., fiber_stack::resume, info},
-        stack_{self(), run_body, this} {}
+      : child{party_kind::fiber, n, where..., begin_code, info}, stack_{self()} {
+    self().target = this;
+  }
   /// Last in the constructor of the class that has the body.
   void launch() noexcept;
+  /// The same; it begins when `delay` has passed. A cancel ends the delay.
+  void launch(sleep_operation& delay) noexcept;
 
  private:
   /// The fiber's code; what it throws is the failure of the child.
   virtual void body() = 0;
+  /// On the loop, when its turn has come; false if the code must not run after all. Then, as after
+  /// a cancel that came before, the child ends as a cancelled one.
+  virtual bool may_begin() noexcept { return true; }
+  /// The code has ended, or will never run. What is left for the nursery to know.
+  virtual std::exception_ptr finish(std::exception_ptr error) noexcept { return error; }
+
+  static void begin_code(ready_item& item) noexcept;
   static void run_body(void* record) noexcept;
   fiber_stack stack_;
 };

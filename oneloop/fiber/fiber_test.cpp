@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
+#include <cfenv>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -246,6 +248,71 @@ TEST(fiber, waits_inside_catch_handlers_and_destructors) {
 }
 
 // ---- awaiting tasks ----
+
+TEST(fiber, errno_rounding_and_exceptions_survive_a_wait) {
+  run_virtual([] {
+    with_nursery([](nursery& n) {
+      for (int i = 1; i <= 4; ++i) {
+        n.start([i] {
+          const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+          std::fesetround(modes[i - 1]);
+          double sum = i;
+          errno = i;
+          try {
+            throw i;
+          } catch (int caught) {
+            for (int k = 0; k < 5; ++k) {
+              sum += 0.5;
+              await(sleep_for(i * 1ms));
+              EXPECT_EQ(errno, i);
+              EXPECT_EQ(std::fegetround(), modes[i - 1]);
+              EXPECT_EQ(std::uncaught_exceptions(), 0);
+              EXPECT_NE(std::current_exception(), nullptr);
+            }
+            EXPECT_EQ(caught, i);
+          }
+          EXPECT_EQ(std::current_exception(), nullptr);
+          EXPECT_EQ(sum, i + 2.5);
+          std::fesetround(FE_TONEAREST);
+        });
+      }
+    });
+    EXPECT_EQ(std::fegetround(), FE_TONEAREST);
+  });
+}
+
+TEST(fiber, regions_nest_and_release_as_in_coroutines) {
+  run_virtual([] {
+    const auto start = loop::current()->now();
+    std::string order;
+    auto acquire = [&] {
+      order += 'a';
+      return 1;
+    };
+    auto release = [&](int) {
+      await(sleep_for(1s));
+      order += 'r';
+    };
+    EXPECT_FALSE(move_on_after(
+        1s, [&] { with_resource(acquire, [](int) { await(sleep_forever()); }, release); }));
+    EXPECT_EQ(loop::current()->now() - start, 2s) << "released under a shield";
+    EXPECT_THROW(fail_after(1s, [] { await(sleep_forever()); }), timeout_error);
+    EXPECT_THROW(with_resource(
+                     acquire, [](int) { throw std::runtime_error{"body"}; },
+                     [](int) { throw std::logic_error{"release"}; }),
+                 std::runtime_error)
+        << "the error of the body wins";
+    EXPECT_EQ(order, "ara");
+    EXPECT_EQ(with_nursery([](nursery&) { return 3; }), 3);
+    EXPECT_EQ(with_scope({},
+                         [](cancel_scope& s) {
+                           s.cancel();
+                           await(yield_now());
+                           return 1;
+                         }),
+              std::nullopt);
+  });
+}
 
 TEST(fiber, the_body_of_an_awaited_task_runs_on_the_stack_of_the_loop) {
   run_virtual([] {

@@ -10,6 +10,8 @@
 
 #include <exception>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -25,73 +27,57 @@ template <class T, class F, class... Args>
 class joined_fiber final : public fiber_child {
  public:
   joined_fiber(join_state_of<T>& state, nursery& n, spawn_info info, F&& fn,
-               std::tuple<Args...>&& args)
+               std::tuple<Args...>&& args, std::optional<duration> delay)
       : fiber_child{info, n},
         state_{&state},
         scope_{self(), state},
         fn_{std::move(fn)},
         args_{std::move(args)} {
-    launch();
+    if (delay) {
+      delay_ = std::make_unique<sleep_operation>(*delay);
+      launch(*delay_);
+    } else {
+      launch();
+    }
   }
 
  private:
   void body() override {
-    std::exception_ptr error;
-    try {
-      state_->keep([this]() -> decltype(auto) {
-        return std::apply(
-            [this](Args&... a) -> decltype(auto) {
-              return std::invoke(std::move(fn_), std::move(a)...);
-            },
-            args_);
-      });
-    } catch (...) {
-      error = std::current_exception();
-    }
-    if (auto left = scope_.finish(std::move(error))) std::rethrow_exception(std::move(left));
+    state_->keep([this]() -> decltype(auto) {
+      return std::apply(
+          [this](Args&... a) -> decltype(auto) {
+            return std::invoke(std::move(fn_), std::move(a)...);
+          },
+          args_);
+    });
+  }
+  bool may_begin() noexcept override {
+    if (delay_ != nullptr && self().scope().cancelled()) return false;
+    if (state_->begin()) return true;
+    scope_.cancel();
+    return false;
+  }
+  std::exception_ptr finish(std::exception_ptr error) noexcept override {
+    return scope_.finish(std::move(error));
   }
   join_ref<join_state_of<T>, false> state_;
   join_scope scope_;
   F fn_;
   std::tuple<Args...> args_;
+  std::unique_ptr<sleep_operation> delay_;
 };
-
-/// Starts a thread that can be joined, as a child of any nursery.
-template <class T, class F, class... Args>
-void start_joined_thread(join_state_of<T>& state, nursery& n, spawn_info info, F&& fn,
-                         std::tuple<Args...> args) {
-  start_thread_child(
-      n, info,
-      [state = join_ref<join_state_of<T>, false>{&state},
-       fn = std::remove_cvref_t<F>{std::forward<F>(fn)}, args = std::move(args)]() mutable {
-        join_scope scope{context::current(), *state.get()};
-        std::exception_ptr error;
-        try {
-          state->keep([&]() -> decltype(auto) {
-            return std::apply(
-                [&](Args&... a) -> decltype(auto) {
-                  return std::invoke(std::move(fn), std::move(a)...);
-                },
-                args);
-          });
-        } catch (...) {
-          error = std::current_exception();
-        }
-        if (auto left = scope.finish(std::move(error))) std::rethrow_exception(std::move(left));
-      });
-}
 
 template <class Result>
 struct join_starter {
   using value_type = Result;
   template <class F, class... Args>
   static void start(join_state_of<Result>& state, nursery& n, spawn_info info, F&& fn,
-                    std::tuple<Args...> args) {
+                    std::tuple<Args...> args, std::optional<duration> delay = {}) {
     if (n.home() != nullptr) {
       new joined_fiber<Result, std::remove_cvref_t<F>, Args...>(state, n, info, std::move(fn),
-                                                                std::move(args));
+                                                                std::move(args), delay);
     } else {
-      start_joined_thread(state, n, info, std::move(fn), std::move(args));
+      start_joined_thread(state, n, info, std::move(fn), std::move(args), delay);
     }
   }
 };

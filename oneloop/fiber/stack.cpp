@@ -2,17 +2,23 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/fiber/overflow_internal.hpp"
 
 // Weak: null unless the program carries AddressSanitizer, whatever this library was built with.
 extern "C" [[gnu::weak, gnu::visibility("default")]] void __asan_unpoison_memory_region(
@@ -28,6 +34,8 @@ constexpr int guard_install_advice = MADV_GUARD_INSTALL;
 #endif
 
 constexpr std::size_t least_size = 16 * 1024;
+constexpr std::size_t guard_bytes = 16 * 1024;  // frames are seldom larger
+constexpr std::size_t guards_at_once = 32;
 constexpr std::size_t first_slab_stacks = 16;
 constexpr std::size_t most_slab_stacks = 1024;
 constexpr std::uint32_t releases_per_trim = 4096;
@@ -45,6 +53,22 @@ constexpr std::size_t frame_growth = 1;
 #else
 constexpr std::size_t frame_growth = 1;
 #endif
+
+/// `count` guards, `stride` bytes apart, by one system call: true if the kernel takes such lists
+/// (PIDFD_SELF, Linux 6.14).
+bool install_together(std::byte* first, std::size_t stride, std::size_t count) noexcept {
+#if defined(SYS_process_madvise)
+  constexpr int this_process = -10000;
+  ::iovec guards[guards_at_once];
+  for (std::size_t i = 0; i < count; ++i) guards[i] = {first + i * stride, guard_bytes};
+  const long done =
+      ::syscall(SYS_process_madvise, this_process, guards, count, guard_install_advice, 0);
+  return done == static_cast<long>(count * guard_bytes);
+#else
+  static_cast<void>(first), static_cast<void>(stride), static_cast<void>(count);
+  return false;
+#endif
+}
 
 std::size_t page_size() noexcept {
   static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -104,6 +128,18 @@ std::size_t count_mappings() {
 
 }  // namespace
 
+stack_pool_options stack_pool_options::from_environment() {
+  stack_pool_options options;
+  const char* text = std::getenv("ONELOOP_FIBER_STACK");
+  if (text == nullptr || *text == '\0') return options;
+  const char* end = text + std::strlen(text);
+  const auto [stopped, problem] = std::from_chars(text, end, options.stack_size);
+  if (problem != std::errc{} || stopped != end) {
+    throw misuse{std::string{"ONELOOP_FIBER_STACK="} + text + ": not a number of bytes"};
+  }
+  return options;
+}
+
 stack_pool::stack_pool(stack_pool_options options) {
   const std::size_t page = page_size();
   const std::size_t wanted = std::max(options.stack_size, least_size);
@@ -123,6 +159,7 @@ stack_pool::stack_pool(stack_pool_options options) {
 stack_pool::~stack_pool() {
   assert(in_use_ == 0 && "stack_pool destroyed while stacks are in use");
   for (const slab& s : slabs_) {
+    forget_guards(s.base);
     if (__asan_unpoison_memory_region != nullptr) __asan_unpoison_memory_region(s.base, s.bytes);
     ::munmap(s.base, s.bytes);
   }
@@ -143,28 +180,40 @@ stack stack_pool::acquire() {
 }
 
 stack stack_pool::carve() {
-  const std::size_t page = page_size();
   if (next_ == end_) add_slab();
-  if (guard_ == guard_method::marker) {
-    if (::madvise(next_, page, guard_install_advice) != 0) {
-      fail("cannot place a guard", page, cut_, errno);
-    }
-  } else if (::mprotect(next_, page, PROT_NONE) != 0) {
-    fail("cannot place a guard", page, cut_, errno);
-  }
+  if (next_ == guarded_) place_guards();
   // Room for every stack that can ever come back, so that `release` never allocates.
   if (idle_.capacity() <= cut_) idle_.reserve(std::max<std::size_t>(16, 2 * (cut_ + 1)));
-  const stack s{next_ + page, size_};
-  next_ += page + size_;
+  const stack s{next_ + guard_bytes, size_};
+  next_ += guard_bytes + size_;
   ++cut_;
   return s;
+}
+
+/// Of the next stack, or of the next few.
+void stack_pool::place_guards() {
+  const std::size_t stride = guard_bytes + size_;
+  if (guard_ == guard_method::marker) {
+    const std::size_t count =
+        std::min(guards_at_once, static_cast<std::size_t>(end_ - next_) / stride);
+    if (install_together(next_, stride, count)) {
+      guarded_ = next_ + count * stride;
+      return;
+    }
+    if (::madvise(next_, guard_bytes, guard_install_advice) != 0) {
+      fail("cannot place a guard", guard_bytes, cut_, errno);
+    }
+  } else if (::mprotect(next_, guard_bytes, PROT_NONE) != 0) {
+    fail("cannot place a guard", guard_bytes, cut_, errno);
+  }
+  guarded_ = next_ + stride;
 }
 
 void stack_pool::add_slab() {
   const std::size_t count =
       std::clamp(cut_, first_slab_stacks,
                  std::max(first_slab_stacks, most_slab_stacks * least_size * 4 / size_));
-  const std::size_t bytes = count * (page_size() + size_);
+  const std::size_t bytes = count * (guard_bytes + size_);
   slabs_.reserve(slabs_.size() + 1);
   void* base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
@@ -173,7 +222,9 @@ void stack_pool::add_slab() {
   ::madvise(base, bytes, MADV_NOHUGEPAGE);
   next_ = static_cast<std::byte*>(base);
   end_ = next_ + bytes;
+  guarded_ = next_;
   slabs_.push_back({next_, bytes});
+  watch_guards({next_, bytes, guard_bytes, size_});
 }
 
 void stack_pool::release(stack s) noexcept {

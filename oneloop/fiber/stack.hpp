@@ -5,6 +5,11 @@
 // and a few dozen mappings on Linux 6.13 or later (MADV_GUARD_INSTALL). Older kernels guard by
 // mprotect, where vm.max_map_count (65530) ends the matter near 32,000 stacks.
 //
+// The guard is 16 KiB: a function whose frame is larger may step over it. Who runs into one while a
+// pool exists gets a message on stderr before the program dies of SIGSEGV as usual; a handler that
+// was there before is called, and is put back with the last pool. (Not in programs with a
+// sanitizer, which have handlers and messages of their own.)
+//
 //     oneloop::stack_pool pool;                  // one a loop; 64 KiB each
 //     oneloop::stack s = pool.acquire();         // throws oneloop::error, naming the cause
 //     ctx.create(s, entry, argument);
@@ -41,6 +46,10 @@ struct stack_pool_options {
   /// built with a sanitizer gives four times as much, because its frames are that much larger.
   std::size_t stack_size = 64 * 1024;
   guard_method guard = guard_method::automatic;
+
+  /// With the stack size that ONELOOP_FIBER_STACK says, in bytes, if it is set. Throws misuse if it
+  /// says something else.
+  [[nodiscard]] ONELOOP_API static stack_pool_options from_environment();
 };
 
 /// Hands out stacks. Not for several threads: each loop (or pool thread) has its own.
@@ -91,6 +100,7 @@ class ONELOOP_API stack_pool {
   };
   stack carve();
   void add_slab();
+  void place_guards();
   std::size_t empty_oldest(std::size_t most) noexcept;
 
   std::size_t size_;
@@ -98,6 +108,7 @@ class ONELOOP_API stack_pool {
   std::vector<slab> slabs_;
   std::byte* next_ = nullptr;  // the first uncut byte of the newest slab
   std::byte* end_ = nullptr;
+  std::byte* guarded_ = nullptr;  // so far the newest slab has its guards
   std::vector<std::byte*> idle_;  // the back is the warmest
   std::size_t emptied_ = 0;       // so many of the first idle stacks hold no memory
   std::size_t low_water_ = 0;     // fewest idle stacks since the last trim

@@ -72,6 +72,8 @@ struct switch_context::access {
     const int saved_errno = *c.errno_;
     const detail::exception_state saved = *c.exceptions_;
     me.entering = to.owner;
+    // Not always the context's own: it may be left from a greenlet's stack.
+    if (under_tsan()) me.tsan_fiber = __tsan_get_current_fiber();
     announce(&me.fake_stack, to);
     point* left = arrive(bc::jump_fcontext(to.context, &me), me.fake_stack);
     *c.exceptions_ = saved;
@@ -97,8 +99,8 @@ struct switch_context::access {
   }
 
   static void forget_sanitizer_fiber(switch_context& c) noexcept {
-    if (c.self_.tsan_fiber != nullptr) __tsan_destroy_fiber(c.self_.tsan_fiber);
-    c.self_.tsan_fiber = nullptr;
+    if (c.tsan_fiber_ != nullptr) __tsan_destroy_fiber(c.tsan_fiber_);
+    c.tsan_fiber_ = nullptr;
   }
 };
 
@@ -114,7 +116,7 @@ void switch_context::create(stack s, entry fn, void* argument) noexcept {
   self_.owner = this;
   self_.bottom = s.bottom;
   self_.size = s.size;
-  if (under_tsan()) self_.tsan_fiber = __tsan_create_fiber(0);
+  if (under_tsan()) self_.tsan_fiber = tsan_fiber_ = __tsan_create_fiber(0);
   fn_ = fn;
   argument_ = argument;
   instrumented_ = under_asan() || under_tsan();
@@ -128,7 +130,6 @@ void switch_context::bind_thread() noexcept {
 
 ONELOOP_NOT_INSTRUMENTED switch_context& switch_context::resume_instrumented(point& here) noexcept {
   assert(errno_ == &errno && "a context resumed on another thread");
-  if (under_tsan()) here.tsan_fiber = __tsan_get_current_fiber();
   switch_context& left = *access::jump(*this, here, self_)->owner;
   if (left.finished()) access::forget_sanitizer_fiber(left);
   return left;

@@ -9,7 +9,7 @@ namespace oneloop::inline v0::http {
 namespace {
 
 /// Sends a request for what a text says; the error comes where the task is awaited.
-task<response> send_text(std::shared_ptr<detail::client_core> core, std::string method,
+task<response> send_text(std::shared_ptr<detail::client_cores> cores, std::string method,
                          std::string text, request_body body = {}, std::string type = {}) {
   auto target = url::parse(text);
   if (!target) {
@@ -19,7 +19,7 @@ task<response> send_text(std::shared_ptr<detail::client_core> core, std::string 
   }
   request r{std::move(method), *std::move(target)};
   if (body) r.body(std::move(body), type);
-  auto sending = detail::client_core::send(std::move(core), std::move(r));
+  auto sending = detail::client_core::send(std::move(cores), std::move(r));
   auto answer = co_await std::move(sending);
   co_return std::move(answer);
 }
@@ -72,32 +72,30 @@ task<std::uint64_t> response::discard(std::uint64_t limit) { return exchange_->d
 // ---- client ----
 
 client::client(client_options options)
-    : core_{std::make_shared<detail::client_core>(std::move(options))} {}
+    : cores_{std::make_shared<detail::client_cores>(std::move(options))} {}
 client::client(client&&) noexcept = default;
 client& client::operator=(client&& o) noexcept {
   if (this != &o) {
     client old{std::move(*this)};
-    core_ = std::move(o.core_);
+    cores_ = std::move(o.cores_);
   }
   return *this;
 }
 client::~client() {
-  if (!core_) return;
-  core_->connections().close();
-  core_->connections().drop_idle();
+  if (cores_) cores_->close();
 }
 
-task<response> client::send(request r) { return detail::client_core::send(core_, std::move(r)); }
+task<response> client::send(request r) { return detail::client_core::send(cores_, std::move(r)); }
 task<response> client::get(std::string_view text) {
-  return send_text(core_, "GET", std::string{text});
+  return send_text(cores_, "GET", std::string{text});
 }
 task<response> client::get(url target) { return send(request{"GET", std::move(target)}); }
 task<response> client::head(std::string_view text) {
-  return send_text(core_, "HEAD", std::string{text});
+  return send_text(cores_, "HEAD", std::string{text});
 }
 task<response> client::head(url target) { return send(request{"HEAD", std::move(target)}); }
 task<response> client::post(std::string_view text, std::string body, std::string type) {
-  return send_text(core_, "POST", std::string{text}, request_body{std::move(body)},
+  return send_text(cores_, "POST", std::string{text}, request_body{std::move(body)},
                    std::move(type));
 }
 task<response> client::post(url target, request_body body, std::string type) {
@@ -106,8 +104,8 @@ task<response> client::post(url target, request_body body, std::string type) {
   return send(std::move(r));
 }
 
-client_statistics client::statistics() const noexcept { return core_->connections().statistics(); }
+client_statistics client::statistics() const noexcept { return cores_->statistics(); }
 
-task<> client::close() { return detail::client_core::close(core_); }
+task<> client::close() { return detail::client_core::close(cores_); }
 
 }  // namespace oneloop::inline v0::http

@@ -14,9 +14,10 @@
 //
 // *Cancellation*: at every wait. What was under way is closed: no descriptor is left, and no
 // connection that was read half-way is ever used again.
-// *Threads*: a client belongs to one loop: the one it was made on, else the one it was first used
-// on. Its responses belong there too. A loop that ends closes the client's connections; the client
-// may then be used on another.
+// *Threads*: a client may be shared by any number of loops and plain threads. It keeps connections
+// for each loop (for each plain thread, which has one of its own), and its limits count for each; a
+// response belongs to the loop or thread that asked for it. A loop that ends closes the connections
+// it had.
 // *Cost*: one allocation a response and one a connection beyond those of its strings; an idle
 // connection keeps no buffer.
 #pragma once
@@ -49,6 +50,7 @@ namespace oneloop::inline v0::http {
 class cookie_jar;
 namespace detail {
 class client_core;
+class client_cores;
 class exchange;
 }  // namespace detail
 
@@ -105,6 +107,7 @@ class client_options {
     per_host_ = n == 0 ? 1 : n;
     return *this;
   }
+  [[nodiscard]] std::size_t per_host() const noexcept { return per_host_; }
   /// Connections at a time in all, idle ones included; an idle one gives way to a new one, and when
   /// none is idle, requests wait. 1,024 unless said otherwise, at least 1. When the process has no
   /// descriptor left for one more, requests wait in the same way, as long as this client has some.
@@ -207,6 +210,7 @@ class client_options {
 
  private:
   friend class detail::client_core;
+  friend class detail::client_cores;
   phase_timeouts timeouts_;
   duration total_timeout_ = std::chrono::minutes{5};
   duration idle_timeout_ = std::chrono::seconds{4};
@@ -407,13 +411,14 @@ class ONELOOP_API client {
   explicit client(client_options options = {});
   client(client&&) noexcept;
   client& operator=(client&&) noexcept;
-  /// Closes idle connections. Those in use belong to their responses and are closed after them.
+  /// Closes idle connections, those of another thread's loop when that is next driven. Those in use
+  /// belong to their responses and are closed after them.
   ~client();
 
   /// Sends a request and gives the response as soon as its head has come; follows redirects. If the
   /// client is closed or destroyed meanwhile, an exchange that is under way goes on; what waits for
   /// a place, or would follow a redirect, throws closed_error.
-  /// Throws http_error; closed_error after close(); wrong_thread on another loop.
+  /// Throws http_error; closed_error after close().
   [[nodiscard]] task<response> send(request r);
   /// GET and HEAD of a URL, or of a text that is one. A text that is none: http_error (bad_url).
   [[nodiscard]] task<response> get(std::string_view text);
@@ -424,14 +429,16 @@ class ONELOOP_API client {
   [[nodiscard]] task<response> post(std::string_view text, std::string body, std::string type);
   [[nodiscard]] task<response> post(url target, request_body body, std::string type);
 
+  /// Of all loops together. Any thread.
   [[nodiscard]] client_statistics statistics() const noexcept;
 
-  /// Takes leave: sends the end of TLS over idle connections (for at most a second) and closes
-  /// them. Requests that come later, or that wait for a place, throw closed_error; responses go on.
+  /// Takes leave: sends the end of TLS over idle connections of this loop (for at most a second)
+  /// and closes them; those of other loops are only closed. Requests that come later, or that wait
+  /// for a place, throw closed_error; responses go on.
   [[nodiscard]] task<> close();
 
  private:
-  std::shared_ptr<detail::client_core> core_;
+  std::shared_ptr<detail::client_cores> cores_;
 };
 
 }  // namespace oneloop::inline v0::http

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "oneloop/base/error.hpp"
 #include "oneloop/http/client_core_internal.hpp"
@@ -110,8 +111,107 @@ std::string authorization_in(const url& u) {
 }
 }  // namespace
 
-client_core::client_core(client_options options)
-    : options_{std::move(options)},
+// ---- the cores of a client ----
+
+namespace {
+
+/// The cores of a loop.
+class cores_of_loop final : public loop_extension {
+ public:
+  explicit cores_of_loop(loop&) {}
+  std::vector<std::shared_ptr<client_core>> cores;
+};
+
+/// On the loop `l`, or where nobody runs it.
+void end_core(loop& l, client_core* core) noexcept {
+  core->connections().close();
+  core->connections().drop_idle();
+  std::erase_if(l.extension<cores_of_loop>().cores,
+                [&](const auto& known) { return known.get() == core; });
+}
+
+void add(client_statistics& sum, const client_statistics& s) noexcept {
+  sum.opened += s.opened;
+  sum.reused += s.reused;
+  sum.discarded += s.discarded;
+  sum.retried += s.retried;
+}
+
+}  // namespace
+
+client_cores::client_cores(client_options o) : options{std::move(o)} {
+  headers valid;  // throws for what is none
+  for (auto& f : options.fields_) {
+    check_framing(f.name);
+    valid.add(f.name, f.value);
+    f.host = bound_host(f.host);
+  }
+  for (auto& c : options.credentials_) c.host = bound_host(c.host);
+}
+
+std::shared_ptr<client_core> client_cores::find_here() const {
+  for (const auto& core : loop::current()->extension<cores_of_loop>().cores) {
+    if (core->is_of(*this)) return core;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<client_core> client_cores::here() {
+  auto core = find_here();
+  loop& home = *loop::current();
+  if (!core) core = std::make_shared<client_core>(shared_from_this());
+  const std::scoped_lock hold{mutex_};
+  if (closed_) throw closed_error{"http client"};
+  if (std::ranges::find(cores_, core.get(), &known::core) == cores_.end()) {
+    home.extension<cores_of_loop>().cores.push_back(core);
+    cores_.push_back({core.get(), &home, std::this_thread::get_id()});
+  }
+  return core;
+}
+
+void client_cores::left(const client_core& core) noexcept {
+  const std::scoped_lock hold{mutex_};
+  add(past_, core.connections().statistics());
+  std::erase_if(cores_, [&](const known& k) { return k.core == &core; });
+}
+
+void client_cores::close(const loop* except) noexcept {
+  std::vector<known> mine;
+  {
+    // While the lock is held no loop ends with a core of ours.
+    const std::scoped_lock hold{mutex_};
+    closed_ = true;
+    for (const known& k : cores_) {
+      if (k.home == except) continue;
+      const bool undriven = loop::current() == nullptr && k.home->on_own_thread();
+      if (k.home == loop::current() || (undriven && k.thread == std::this_thread::get_id())) {
+        mine.push_back(k);
+      } else {
+        k.home->post([home = k.home, core = k.core] { end_core(*home, core); });
+      }
+    }
+  }
+  for (const known& k : mine) end_core(*k.home, k.core);
+}
+
+client_statistics client_cores::statistics() const noexcept {
+  const std::scoped_lock hold{mutex_};
+  client_statistics sum = past_;
+  for (const known& k : cores_) {
+    const client_statistics s = k.core->connections().statistics();
+    add(sum, s);
+    sum.idle += s.idle;
+    sum.in_use += s.in_use;
+    sum.waiting += s.waiting;
+  }
+  return sum;
+}
+
+// ---- one core ----
+
+client_core::client_core(std::shared_ptr<client_cores> all)
+    : all_{std::move(all)},
+      options_{all_->options},
       pool_{std::make_shared<pool>(pool_limits{.connections = options_.max_connections_,
                                                .per_host = options_.per_host_,
                                                .per_address = options_.per_address_,
@@ -119,21 +219,16 @@ client_core::client_core(client_options options)
                                                .max_age = options_.max_age_})} {
   // Resolver and loop end together; the pool may outlive this.
   pool_->on_detach = [this] { resolver_.reset(); };
-  if (loop::current() != nullptr) pool_->enter("http client");
-  headers valid;  // throws for what is none
-  for (auto& f : options_.fields_) {
-    check_framing(f.name);
-    valid.add(f.name, f.value);
-    f.host = bound_host(f.host);
-  }
-  for (auto& c : options_.credentials_) c.host = bound_host(c.host);
+  pool_->enter("http client");
 }
 
-client_core::~client_core() { pool_->on_detach = nullptr; }
+client_core::~client_core() {
+  pool_->on_detach = nullptr;
+  all_->left(*this);
+}
 
-task<response> client_core::send(std::shared_ptr<client_core> self, request r) {
-  self->pool_->enter("http client");
-  if (self->pool_->closed()) throw closed_error{"http client"};
+task<response> client_core::send(std::shared_ptr<client_cores> all, request r) {
+  auto self = all->here();
   check(r);
   phase_clock clock{self->options_.timeouts_, self->options_.total_timeout_, self->pool_->now()};
   request_history past;
@@ -360,8 +455,10 @@ outgoing client_core::message_of(const hop& h, const connection& over) const {
   return out;
 }
 
-task<> client_core::close(std::shared_ptr<client_core> self) {
-  self->pool_->enter("http client");
+task<> client_core::close(std::shared_ptr<client_cores> all) {
+  auto self = all->find_here();
+  all->close(loop::current());
+  if (!self) co_return;
   self->pool_->close();
   auto goodbyes = [](pool& p) -> task<> {
     while (auto c = p.take_any_idle()) {

@@ -1,5 +1,5 @@
-// What stands behind a client: its options, its connections, and the steps of a request. Internal
-// to http/.
+// What stands behind a client: its options, and for each loop that it is used on a core: the
+// connections there, and the steps of a request. Internal to http/.
 //
 //   send      follows redirects, under the clock of the whole request
 //   open      one exchange: a place, a connection, the request out, the head of the response in;
@@ -8,8 +8,11 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/http/client.hpp"
@@ -56,16 +59,56 @@ struct hop {
   }
 };
 
+class client_core;
+
+/// What the cores of a client share, and the list of them. A core belongs to its loop, which ends
+/// it; here it is only known. Any thread.
+class client_cores : public std::enable_shared_from_this<client_cores> {
+ public:
+  explicit client_cores(client_options o);
+  client_cores(const client_cores&) = delete;
+  client_cores& operator=(const client_cores&) = delete;
+
+  /// That of the loop that runs this; made on first use. Throws closed_error.
+  [[nodiscard]] std::shared_ptr<client_core> here();
+  /// The same, null if there is none.
+  [[nodiscard]] std::shared_ptr<client_core> find_here() const;
+  /// No request from now on. Each core ends on its loop: at once if that is the calling thread's,
+  /// otherwise when it is next driven. Not the one of `except`.
+  void close(const loop* except = nullptr) noexcept;
+  [[nodiscard]] client_statistics statistics() const noexcept;
+  [[nodiscard]] net::tls_context trust(bool of_proxy);
+  /// The core's loop has ended, or the client.
+  void left(const client_core& core) noexcept;
+
+  client_options options;  // const after construction
+
+ private:
+  struct known {
+    client_core* core;
+    loop* home;
+    std::thread::id thread;  // that first ran it there
+  };
+  mutable std::mutex mutex_;
+  bool closed_ = false;
+  std::vector<known> cores_;
+  client_statistics past_{};
+  std::optional<net::tls_context> tls_;
+  std::optional<net::tls_context> proxy_tls_;  // without our own certificate
+};
+
 class client_core {
  public:
-  explicit client_core(client_options options);
+  /// On its loop.
+  explicit client_core(std::shared_ptr<client_cores> all);
   ~client_core();
   client_core(const client_core&) = delete;
   client_core& operator=(const client_core&) = delete;
 
-  static task<response> send(std::shared_ptr<client_core> self, request r);
-  static task<> close(std::shared_ptr<client_core> self);
+  static task<response> send(std::shared_ptr<client_cores> all, request r);
+  static task<> close(std::shared_ptr<client_cores> all);
   [[nodiscard]] pool& connections() const noexcept { return *pool_; }
+  [[nodiscard]] bool is_of(const client_cores& c) const noexcept { return all_.get() == &c; }
 
  private:
   using opened = std::unique_ptr<exchange>;
@@ -95,7 +138,6 @@ class client_core {
   [[nodiscard]] const net::ip_address* told_address(std::string_view host,
                                                     std::uint16_t port) const noexcept;
   [[nodiscard]] net::resolver& names();
-  [[nodiscard]] const net::tls_context& trust(bool of_proxy);
   [[nodiscard]] origin_key key_of(const url& to) const;
   /// The fields of the request, and those of the client that it hasn't.
   [[nodiscard]] headers fields_of(const hop& h) const;
@@ -103,11 +145,10 @@ class client_core {
   [[nodiscard]] bool decodes(const request& r) const noexcept;
   [[nodiscard]] outgoing message_of(const hop& h, const connection& over) const;
 
-  client_options options_;
+  std::shared_ptr<client_cores> all_;
+  const client_options& options_;
   std::shared_ptr<pool> pool_;
   std::optional<net::resolver> resolver_;  // if it has options of its own; of the pool's loop
-  std::optional<net::tls_context> tls_;
-  std::optional<net::tls_context> proxy_tls_;  // without our own certificate
 };
 
 }  // namespace oneloop::inline v0::http::detail

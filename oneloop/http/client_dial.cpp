@@ -105,16 +105,17 @@ net::resolver& client_core::names() {
   return *resolver_;
 }
 
-const net::tls_context& client_core::trust(bool of_proxy) {
+net::tls_context client_cores::trust(bool of_proxy) {
+  const std::scoped_lock hold{mutex_};
   auto& context = of_proxy ? proxy_tls_ : tls_;
   if (context) return *context;
   net::tls_client_options o;
-  o.verify = !options_.insecure_;
-  o.ca_file = options_.ca_file_;
+  o.verify = !options.insecure_;
+  o.ca_file = options.ca_file_;
   o.alpn = {"http/1.1"};
   if (!of_proxy) {
-    o.certificate_file = options_.certificate_file_;
-    o.key_file = options_.key_file_;
+    o.certificate_file = options.certificate_file_;
+    o.key_file = options.key_file_;
   }
   try {
     return context.emplace(net::tls_context::client(o));
@@ -261,7 +262,8 @@ task<std::unique_ptr<connection>> client_core::finish(net::any_stream wire, cons
   if (to.scheme() != "https") {
     co_return std::make_unique<connection>(std::move(wire), false, limits);
   }
-  auto securing = secure(std::move(wire), trust(false), plain_host(to), port_of(to), progress);
+  auto securing =
+      secure(std::move(wire), all_->trust(false), plain_host(to), port_of(to), progress);
   auto s = co_await std::move(securing);
   auto made = std::make_unique<connection>(std::move(s.stream), true, limits);
   made->certificate_problem = std::move(s.certificate_problem);
@@ -322,8 +324,8 @@ task<at_proxy> client_core::reach_proxy(const url& proxy, dial_progress& progres
     at_proxy there;
     there.socket = std::move(d.socket);
     if (proxy.scheme() == "https") {
-      auto securing =
-          secure(std::move(d.stream), trust(true), plain_host(proxy), port_of(proxy), progress);
+      auto securing = secure(std::move(d.stream), all_->trust(true), plain_host(proxy),
+                             port_of(proxy), progress);
       auto s = co_await std::move(securing);
       there.stream = std::move(s.stream);
     } else {

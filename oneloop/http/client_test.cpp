@@ -5,9 +5,11 @@
 #include <optional>
 #include <thread>
 
+#include "oneloop/channel/channel.hpp"
 #include "oneloop/fiber/fiber.hpp"
 #include "oneloop/http/client_test.hpp"
 #include "oneloop/http/content_coding.hpp"
+#include "oneloop/thread/to_thread.hpp"
 
 namespace oneloop::inline v0::test {
 namespace {
@@ -587,26 +589,70 @@ TEST_P(http_client_on, closing_refuses_requests_and_closes_idle_connections) {
   });
 }
 
-TEST_P(http_client_on, a_client_belongs_to_one_loop_and_moves_on_when_that_ends) {
+TEST_P(http_client_on, shared_by_loops_it_keeps_connections_for_each_until_that_ends) {
   client c;
   for (int i = 0; i < 2; ++i) {
     with_server(numbered, [&](server& s) -> task<> {
       const auto body = co_await fetch(c, s.at());
       EXPECT_EQ(body, "1.1");
       EXPECT_EQ(c.statistics().idle, 1u);
-      std::string text;
-      std::thread other{[&] {
-        try {
-          (void)run(fetch(c, s.at()), "virtual");
-        } catch (const wrong_thread& e) {
-          text = e.what();
-        }
-      }};
-      other.join();
-      EXPECT_EQ(text, "http client: called from the wrong thread");
+      auto elsewhere = [&] {
+        loop other{GetParam()};
+        const auto theirs = run(other, fetch(c, s.at()));
+        EXPECT_EQ(c.statistics().idle, 2u);
+        return theirs;
+      };
+      const auto theirs = co_await to_thread(std::ref(elsewhere));
+      EXPECT_EQ(theirs, "2.1");
+      EXPECT_EQ(c.statistics().idle, 1u);
+      const auto again = co_await fetch(c, s.at());
+      EXPECT_EQ(again, "1.2");
     });
     EXPECT_EQ(c.statistics().idle, 0u);
   }
+  EXPECT_EQ(c.statistics().opened, 4u);
+  EXPECT_EQ(c.statistics().reused, 2u);
+}
+
+// A plain thread has a loop of its own, kept between its waits.
+TEST_P(http_client_on, plain_threads_share_a_client) {
+  with_server(numbered, [&](server& s) -> task<> {
+    client c;
+    auto one = [&] {
+      for (int i = 0; i < 3; ++i) {
+        auto r = await(c.get(s.at()));
+        EXPECT_TRUE(await(r.text()).ends_with("." + std::to_string(i + 1)));
+      }
+    };
+    co_await with_nursery([&](nursery& n) -> task<> {
+      for (int i = 0; i < 4; ++i) (void)spawn_thread(n, std::ref(one));
+      co_return;
+    });
+    EXPECT_EQ(c.statistics().opened, 4u);
+    EXPECT_EQ(c.statistics().reused, 8u);
+    EXPECT_EQ(c.statistics().idle, 0u);
+    co_await eventually([&] { return s.open == 0; });
+  });
+}
+
+TEST_P(http_client_on, destroyed_in_the_thread_that_used_it_last) {
+  channel<std::string> at{1};
+  event done;
+  std::thread serving{[&] {
+    with_server(numbered, [&](server& s) -> task<> {
+      co_await at.send(s.at());
+      co_await done.wait();
+      co_await eventually([&] { return s.open == 0; });
+    });
+  }};
+  {
+    client c;
+    auto r = await(c.get(*await(at.receive())));
+    EXPECT_EQ(await(r.text()), "1.1");
+    EXPECT_EQ(c.statistics().idle, 1u);
+  }
+  done.set();
+  serving.join();
 }
 
 TEST_P(http_client_on, a_response_may_die_after_its_loop) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <mutex>
 #include <system_error>
 #include <tuple>
 #include <unordered_map>
@@ -254,6 +255,7 @@ std::optional<wall_time> parse_cookie_date(std::string_view text) noexcept {
 }
 
 struct cookie_jar::impl {
+  mutable std::mutex mutex;  // guards all of it
   struct entry : cookie {
     std::uint64_t created = 0;  // counters and not times: a second has many cookies
     std::uint64_t used = 0;
@@ -381,6 +383,7 @@ bool cookie_jar::set(const url& from, std::string_view set_cookie, wall_time now
   c.path = line->path.starts_with('/') ? std::string{line->path} : default_path(from);
   c.secure = line->secure;
   c.http_only = line->http_only;
+  const std::scoped_lock hold{impl_->mutex};
   if (!is_secure(from) && (c.secure || impl_->would_hide_secure(c))) return false;
   if (!keeps_promise(*line, c)) return false;
   impl_->put(std::move(c), now);
@@ -391,6 +394,7 @@ std::string cookie_jar::header_for(const url& to, wall_time now) {
   const auto host = host_of(to);
   if (!host) return {};
   const bool secure = is_secure(to);
+  const std::scoped_lock hold{impl_->mutex};
   std::vector<impl::entry*> found;
   std::string_view domain = *host;
   while (!domain.empty()) {
@@ -421,14 +425,19 @@ std::string cookie_jar::header_for(const url& to, wall_time now) {
   return out;
 }
 
-std::size_t cookie_jar::size() const noexcept { return impl_->count; }
+std::size_t cookie_jar::size() const noexcept {
+  const std::scoped_lock hold{impl_->mutex};
+  return impl_->count;
+}
 
 void cookie_jar::clear() noexcept {
+  const std::scoped_lock hold{impl_->mutex};
   impl_->domains.clear();
   impl_->count = 0;
 }
 
 std::vector<cookie> cookie_jar::all() const {
+  const std::scoped_lock hold{impl_->mutex};
   std::vector<const impl::entry*> found;
   for (const auto& [domain, list] : impl_->domains) {
     for (const impl::entry& e : list) found.push_back(&e);
@@ -481,6 +490,7 @@ void cookie_jar::load(std::string_view text, wall_time now) {
     }
     loaded.push_back(std::move(c));
   }
+  const std::scoped_lock hold{impl_->mutex};
   for (cookie& c : loaded) impl_->put(std::move(c), now);
 }
 

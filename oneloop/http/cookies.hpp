@@ -1,4 +1,4 @@
-// Cookies as browsers keep them (RFC 6265bis), for one or several clients of a loop.
+// Cookies as browsers keep them (RFC 6265bis), for one or several clients.
 //
 //     auto jar = std::make_shared<oneloop::http::cookie_jar>();
 //     oneloop::http::client c{oneloop::http::client_options{}.cookies(jar)};
@@ -52,7 +52,7 @@ struct cookie {
 ///   Beyond these, what has expired goes first, then (in a domain) cookies without Secure, and of
 ///   these the one that was not used for longest.
 ///
-/// Threads: belongs to one loop, as the clients that use it.
+/// Threads: any; each member is one step.
 /// Cost: a request looks at the cookies of its host and of the domains above it only.
 class ONELOOP_API cookie_jar {
  public:

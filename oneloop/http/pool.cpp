@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 
 #include "oneloop/base/error.hpp"
@@ -259,10 +260,16 @@ void pool::expiry_timer::fired(timer_node& t) noexcept {
 }
 
 client_statistics pool::statistics() const noexcept {
-  client_statistics s = counts_;
-  s.idle = idle_count_;
-  s.in_use = connections_.taken - idle_count_;
-  return s;
+  // Read elsewhere, the numbers need not be of one moment.
+  const std::size_t idle = idle_count_;
+  const std::size_t taken = connections_.taken;
+  return {.opened = counts_.opened,
+          .reused = counts_.reused,
+          .discarded = counts_.discarded,
+          .retried = counts_.retried,
+          .idle = idle,
+          .in_use = taken - std::min(taken, idle),
+          .waiting = counts_.waiting};
 }
 
 // ---- lease ----

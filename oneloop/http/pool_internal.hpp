@@ -22,6 +22,7 @@
 // *Threads*: one loop. *Cost*: one timer for all idle connections.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -77,11 +78,29 @@ struct origin_hash {
   }
 };
 
+/// Counted on its loop, read on any thread.
+class counter {
+ public:
+  counter& operator++() noexcept {
+    value_.store(*this + 1, std::memory_order_relaxed);
+    return *this;
+  }
+  counter& operator--() noexcept {
+    value_.store(*this - 1, std::memory_order_relaxed);
+    return *this;
+  }
+  // NOLINTNEXTLINE(google-explicit-constructor): it is its number
+  operator std::size_t() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::size_t> value_{0};
+};
+
 /// How many of something there may be, and the line of those who wait for one.
 struct limit {
   explicit limit(std::size_t at_most) noexcept : most{at_most} {}
   std::size_t most;
-  std::size_t taken = 0;
+  counter taken;
   std::size_t waiting = 0;
   mutex first;                               // held by who is first in the line
   event news;                                // something has come free
@@ -227,9 +246,11 @@ class pool : public list_hook<> {
   bool closed_ = false;
   std::unordered_map<origin_key, origin_entry, origin_hash> origins_;
   intrusive_list<connection, struct by_age> idle_;  // the oldest in front
-  std::size_t idle_count_ = 0;
+  counter idle_count_;
   expiry_timer timer_{*this};
-  client_statistics counts_{};  // opened, reused, discarded, retried, waiting
+  struct {
+    counter opened, reused, discarded, retried, waiting;
+  } counts_;
 };
 
 /// A place among an origin's connections and among all, and the connection that has it. Closes it

@@ -1,7 +1,6 @@
 #include "oneloop/http/server.hpp"
 
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -776,30 +775,6 @@ task<> server::serve_stream(net::any_stream stream) {
     server_conversation talk{c};
     auto running = talk.run();
     rests = co_await std::move(running);
-  }
-}
-
-bool server::passes(const error& e) noexcept {
-  const auto& code = e.code();
-  if (code.category() != std::system_category() && code.category() != std::generic_category()) {
-    return false;
-  }
-  switch (code.value()) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM:
-    // What became of a connection in the queue: accept(2).
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case ENOPROTOOPT: return true;
-    default: return false;
   }
 }
 

@@ -37,6 +37,7 @@
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/loop/timer_queue.hpp"
+#include "oneloop/net/socket.hpp"
 #include "oneloop/net/stream.hpp"
 #include "oneloop/scope/nursery.hpp"
 #include "oneloop/sync/event.hpp"
@@ -375,7 +376,7 @@ class ONELOOP_API server {
         peer = net::any_stream{std::move(accepted)};
       } catch (const error& e) {
         if (e.code() == errc::closed) break;
-        if (!passes(e)) throw;
+        if (!net::detail::accept_may_go_on(e)) throw;
       }
       if (peer) {
         g.get().admit(std::move(peer), std::move(slot));
@@ -385,8 +386,6 @@ class ONELOOP_API server {
     }
   }
   static task<> converse(std::unique_ptr<server_connection> c);
-  /// Whether an accept that failed like this may work later.
-  static bool passes(const error& e) noexcept;
 
   /// What a conversation needs only while it lasts; kept for the next one.
   struct workspace;

@@ -1,178 +1,240 @@
 #include "oneloop/loop/blocking_pool.hpp"
 
+#include <pthread.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "oneloop/base/error.hpp"
 #include "oneloop/loop/fork_generation_internal.hpp"
-#include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0 {
 
-class blocking_pool {
- public:
-  /// Never destroyed, so that threads which still run at exit find it. A forked child gets its own:
-  /// the parent's threads are not there, and its mutex may be locked for ever.
-  static blocking_pool& instance() {
-    static constinit std::atomic<blocking_pool*> current{nullptr};
-    blocking_pool* p = current.load(std::memory_order_acquire);
-    while (p == nullptr || p->born_ != fork_generation()) {
-      auto* made = new blocking_pool{p};
-      if (current.compare_exchange_strong(p, made, std::memory_order_acq_rel)) return *made;
-      delete made;
-    }
-    return *p;
-  }
+// The threads share it with their crew, so it outlives either.
+struct thread_crew::state : std::enable_shared_from_this<thread_crew::state> {
+  explicit state(thread_crew_options o) : options{std::move(o)} {}
 
   void submit(blocking_job& job) {
-    const std::unique_lock guard{mutex_};
-    queue_.push_back(job);
-    ++queued_;
+    if (born != fork_generation()) {
+      throw error{errc::loop_after_fork, options.name + ": these threads are the parent process's"};
+    }
+    const std::scoped_lock guard{mutex};
+    if (closed) throw closed_error{options.name};
+    queue.push_back(job);
+    ++queued;
     // An idle thread that was told of an earlier job is not free for this one.
-    if (queued_ <= idle_) {
-      work_.notify_one();
+    if (queued <= idle) {
+      work.notify_one();
       return;
     }
-    if (threads_ >= limit_) return;
+    if (threads >= options.limit) return;
     try {
       start_thread();
     } catch (const std::system_error& e) {
-      if (threads_ > 0) return;  // slower, but it will be done
+      if (threads > 0) return;  // slower, but it will be done
       job.unlink();
-      --queued_;
-      throw error{"to_thread", "cannot start a thread", e.code()};
+      --queued;
+      throw error{options.name, "cannot start a thread", e.code()};
     }
   }
 
-  bool take_back(blocking_job& job) noexcept {
-    const std::scoped_lock guard{mutex_};
-    if (!static_cast<list_hook<>&>(job).linked()) return false;
-    job.unlink();
-    --queued_;
-    return true;
-  }
-
-  void set_limit(std::size_t limit) {
-    const std::scoped_lock guard{mutex_};
-    limit_ = std::max<std::size_t>(1, limit);
-    work_.notify_all();
-    try {
-      for (std::size_t n = queued_ > idle_ ? queued_ - idle_ : 0; n > 0 && threads_ < limit_; --n) {
-        start_thread();
-      }
-    } catch (const std::system_error&) {
-      // The threads that exist will do.
-    }
-  }
-
-  blocking_pool_statistics statistics() {
-    const std::scoped_lock guard{mutex_};
-    return {.threads = threads_, .idle = idle_, .queued = queued_, .limit = limit_};
-  }
-
- private:
-  explicit blocking_pool(blocking_pool* parents) noexcept : parents_{parents} {}
-
-  // Under mutex_.
+  // Under the mutex.
   void start_thread() {
     // Signals are for the program's own threads.
     sigset_t all, before;
     sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      std::thread{[this] { work(); }}.detach();
+      std::string called = options.name.substr(0, 11) + "-" + std::to_string(started % 1000);
+      std::thread{[me = shared_from_this(), called = std::move(called)]() mutable {
+        ::pthread_setname_np(::pthread_self(), called.c_str());
+        bool left = false;
+        me->options.thread([&] {
+          me->carry_out();
+          left = true;
+        });
+        if (auto ended = me->end(left)) ended();
+      }}.detach();
     } catch (...) {
       ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
       throw;
     }
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    ++threads_;
+    ++threads;
+    ++started;
   }
 
-  void work() noexcept {
-    std::unique_lock guard{mutex_};
-    while (threads_ <= limit_) {
-      if (blocking_job* job = queue_.pop_front()) {
-        --queued_;
+  void carry_out() noexcept {
+    std::unique_lock guard{mutex};
+    while (threads <= options.limit) {
+      if (blocking_job* job = queue.pop_front()) {
+        --queued;
         guard.unlock();
         job->execute();
-        job->finished();
         guard.lock();
         continue;
       }
-      ++idle_;
-      const bool woken = work_.wait_for(guard, std::chrono::seconds{5},
-                                        [this] { return queued_ > 0 || threads_ > limit_; });
-      --idle_;
+      if (closed) break;
+      ++idle;
+      const auto wanted = [this] { return queued > 0 || closed || threads > options.limit; };
+      bool woken = true;
+      if (options.idle == duration::max()) {
+        work.wait(guard, wanted);
+      } else {
+        woken = work.wait_for(guard, options.idle, wanted);
+      }
+      --idle;
       if (!woken) break;
     }
-    --threads_;
+    // Still under the mutex: a job that comes now finds one thread less.
+    --threads;
+    ++ending;
   }
 
-  std::mutex mutex_;
-  std::condition_variable work_;
-  intrusive_list<blocking_job> queue_;
-  std::size_t queued_ = 0, idle_ = 0, threads_ = 0, limit_ = 64;
-  std::uint32_t born_ = fork_generation();
-  [[maybe_unused]] blocking_pool* parents_;  // keeps the parent's reachable for leak checkers
+  /// `left`: by the end of `carry_out`; not so a thread that could not begin.
+  std::move_only_function<void()> end(bool left) noexcept {
+    const std::scoped_lock guard{mutex};
+    --(left ? ending : threads);
+    return ended_hook();
+  }
+  /// Under the mutex.
+  std::move_only_function<void()> ended_hook() noexcept {
+    if (!closed || threads + ending != 0) return {};
+    gone.notify_all();
+    return std::exchange(hook, nullptr);
+  }
+
+  thread_crew_options options;
+  mutable std::mutex mutex;
+  std::condition_variable work, gone;
+  intrusive_list<blocking_job> queue;
+  std::size_t queued = 0, idle = 0, threads = 0, ending = 0, started = 0;
+  bool closed = false;
+  std::move_only_function<void()> hook;
+  std::uint32_t born = fork_generation();
 };
 
-void submit_blocking(blocking_job& job) { blocking_pool::instance().submit(job); }
-bool take_back_blocking(blocking_job& job) noexcept {
-  return blocking_pool::instance().take_back(job);
-}
-void set_blocking_threads(std::size_t limit) { blocking_pool::instance().set_limit(limit); }
-blocking_pool_statistics blocking_statistics() { return blocking_pool::instance().statistics(); }
+thread_crew::thread_crew(thread_crew_options options)
+    : state_{std::make_shared<state>(std::move(options))} {}
 
-// ---- to_thread ----
+thread_crew::~thread_crew() { close(); }
 
-const operation_info to_thread_base::info{.name = "to_thread", .cancel = cancel};
+void thread_crew::submit(blocking_job& job) { state_->submit(job); }
 
-bool to_thread_base::await_suspend(waiter& w) {
-  w.arm(this, info);
-  waiter_ = &w;
-  if (w.home() != nullptr) w.home()->owe();
-  try {
-    submit_blocking(*this);
-  } catch (...) {
-    w.disarm();
-    if (w.home() != nullptr) w.home()->disown();
-    throw;
-  }
+bool thread_crew::take_back(blocking_job& job) noexcept {
+  const std::scoped_lock guard{state_->mutex};
+  if (!static_cast<list_hook<>&>(job).linked()) return false;
+  job.unlink();
+  --state_->queued;
   return true;
 }
 
-void to_thread_base::finished() noexcept {
-  loop* home = waiter_->home();
-  if (home == nullptr) return arrived();
-  // By way of the inbox: the loop is owed us until it has us, so that virtual time stands still and
-  // not a moment longer, whenever the waiter's party asks for the result.
-  arrival_.owner = this;
-  arrival_.run = [](ready_item& item) noexcept {
-    to_thread_base& self = *static_cast<arrival&>(item).owner;
-    self.waiter_->home()->disown();
-    self.arrived();
-  };
-  inbox_pin pin{home->mail()};
-  pin->push(arrival_);
+void thread_crew::refuse_queued(const std::exception_ptr& why) noexcept {
+  for (;;) {
+    blocking_job* job = nullptr;
+    {
+      const std::scoped_lock guard{state_->mutex};
+      job = state_->queue.pop_front();
+      if (job == nullptr) return;
+      --state_->queued;
+    }
+    job->refuse(why);
+  }
 }
 
-void to_thread_base::arrived() noexcept {
-  if (waiter_->try_claim()) waiter_->wake();
+void thread_crew::set_limit(std::size_t limit) {
+  state& s = *state_;
+  const std::scoped_lock guard{s.mutex};
+  s.options.limit = std::max<std::size_t>(1, limit);
+  s.work.notify_all();
+  try {
+    for (std::size_t n = s.queued > s.idle ? s.queued - s.idle : 0;
+         n > 0 && s.threads < s.options.limit; --n) {
+      s.start_thread();
+    }
+  } catch (const std::system_error&) {
+    // The threads that exist will do.
+  }
 }
 
-void to_thread_base::cancel(void* op, waiter& w) noexcept {
-  auto& self = *static_cast<to_thread_base*>(op);
-  if (!take_back_blocking(self)) return;
-  if (w.home() != nullptr) w.home()->disown();
-  if (w.try_claim()) w.wake_cancelled();
+blocking_pool_statistics thread_crew::statistics() const {
+  const std::scoped_lock guard{state_->mutex};
+  return {.threads = state_->threads,
+          .idle = state_->idle,
+          .queued = state_->queued,
+          .limit = state_->options.limit};
 }
+
+void thread_crew::close() noexcept {
+  if (state_->born != fork_generation()) return;
+  std::move_only_function<void()> hook;
+  {
+    const std::scoped_lock guard{state_->mutex};
+    state_->closed = true;
+    state_->work.notify_all();
+    hook = state_->ended_hook();
+  }
+  if (hook) hook();
+}
+
+bool thread_crew::wait_ended(time_point deadline) noexcept {
+  if (state_->born != fork_generation()) return true;
+  std::unique_lock guard{state_->mutex};
+  const auto over = [this] { return state_->threads + state_->ending == 0; };
+  if (deadline == never) {
+    state_->gone.wait(guard, over);
+    return true;
+  }
+  return state_->gone.wait_until(guard, deadline, over);
+}
+
+void thread_crew::when_ended(std::move_only_function<void()> f) {
+  {
+    const std::scoped_lock guard{state_->mutex};
+    if (!state_->closed || state_->threads + state_->ending != 0) {
+      state_->hook = std::move(f);
+      return;
+    }
+  }
+  f();
+}
+
+// ---- the shared one ----
+
+namespace {
+
+/// Never destroyed, so that threads which still run at exit find it. A forked child gets its own:
+/// the parent's threads are not there, and its mutex may be locked for ever.
+struct shared_crew {
+  static thread_crew& instance() {
+    static constinit std::atomic<shared_crew*> current{nullptr};
+    shared_crew* p = current.load(std::memory_order_acquire);
+    while (p == nullptr || p->born != fork_generation()) {
+      auto* made = new shared_crew{p};
+      if (current.compare_exchange_strong(p, made, std::memory_order_acq_rel)) return made->threads;
+      delete made;
+    }
+    return p->threads;
+  }
+  explicit shared_crew(shared_crew* p) : parents{p} {}
+  std::uint32_t born = fork_generation();
+  thread_crew threads{thread_crew_options{.name = "to_thread"}};
+  [[maybe_unused]] shared_crew* parents;  // keeps the parent's reachable for leak checkers
+};
+
+}  // namespace
+
+void submit_blocking(blocking_job& job) { shared_crew::instance().submit(job); }
+bool take_back_blocking(blocking_job& job) noexcept {
+  return shared_crew::instance().take_back(job);
+}
+void set_blocking_threads(std::size_t limit) { shared_crew::instance().set_limit(limit); }
+blocking_pool_statistics blocking_statistics() { return shared_crew::instance().statistics(); }
 
 }  // namespace oneloop::inline v0

@@ -1,47 +1,50 @@
-// Blocking calls, on threads of their own: an elastic pool that the whole process shares.
+// Threads for calls that block: crews, and the one that the whole process shares. What users call
+// stands on it: to_thread (thread/to_thread.hpp), thread_pool (thread/thread_pool.hpp), the
+// resolver.
 //
-//     std::string text = co_await oneloop::to_thread([&] { return read_whole_file(path); });
+//     struct job : oneloop::blocking_job { ... };
+//     submit_blocking(j);                             // j.execute() on a thread of the shared crew
 //
-// A thread is started when a job is submitted and no thread is idle, up to a limit (64 unless
-// set_blocking_threads changes it); further jobs wait in a queue, first come, first served. An idle
-// thread ends after 5 seconds. No thread exists before the first job, and nothing happens at exit:
-// idle threads just end with the process, a running job is not waited for.
+// A crew starts a thread when a job is submitted and no thread is idle, up to a limit; further jobs
+// wait in a queue, first come, first served. A thread that was idle for long ends. No thread exists
+// before the first job. The shared crew has 64 threads at most (set_blocking_threads), which end
+// after 5 idle seconds; nothing happens to it at exit: idle threads end with the process, a running
+// job is not waited for.
 //
-// Threads: any waiter, a plain thread too (it parks while the pool works).
-// Cancellation: a job that has not started is taken back; one that has started runs to its end, is
-// waited for, and its result is delivered.
-// Errors: what `f` throws is rethrown to the waiter; error if not a single thread can be started.
-// Fork: a forked child starts with an empty pool.
-// Cost: two context switches; no allocation but what a new thread takes.
+// Threads: any. Errors: error if not a single thread can be started. Signals: blocked in all of
+// these threads. Fork: a forked child starts with an empty shared crew; other crews are the
+// parent's, and refuse. Cost: one lock to submit and one to take; no allocation but what a new
+// thread takes.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
-#include <type_traits>
-#include <utility>
 
+#include "oneloop/base/clock.hpp"
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/intrusive.hpp"
-#include "oneloop/loop/waiter.hpp"
 
 namespace oneloop::inline v0 {
 
-/// One call in the pool. It belongs to the pool from submit until `finished` has been called (or
-/// take_back has returned true).
+/// One call. It belongs to the crew from submit until `execute` (or until take_back has returned
+/// true).
 class ONELOOP_API blocking_job : list_hook<> {
  public:
   virtual ~blocking_job() = default;
-  /// On a pool thread: the call.
+  /// On a thread of the crew: the call, and telling whoever waits. The job may be gone when it
+  /// returns.
   virtual void execute() noexcept = 0;
-  /// On the same thread, afterwards: tells whoever waits. The job may be gone when it returns.
-  virtual void finished() noexcept = 0;
+  /// In place of `execute`, on any thread: it will not be carried out, because of `why`; null: it
+  /// was cancelled.
+  virtual void refuse(std::exception_ptr why) noexcept = 0;
 
  private:
-  friend class blocking_pool;
+  friend class thread_crew;
   friend class intrusive_list<blocking_job>;
 };
 
@@ -52,78 +55,51 @@ struct blocking_pool_statistics {
   std::size_t limit = 0;
 };
 
-/// Queues `job`. Any thread. Throws error if there is no thread and none can be started.
+struct thread_crew_options {
+  std::size_t limit = 64;
+  /// How long a thread without a job stays.
+  duration idle = std::chrono::seconds{5};
+  /// The threads are called "name-0", "name-1"...; the system keeps 15 characters.
+  std::string name = "blocking";
+  /// What a thread does: calls `work` once, which carries out jobs until the thread is to end.
+  std::function<void(const std::function<void()>& work)> thread = [](const auto& work) { work(); };
+};
+
+class ONELOOP_API thread_crew {
+ public:
+  explicit thread_crew(thread_crew_options options);
+  /// Closes it. Its threads end when they find that out; nobody waits for them.
+  ~thread_crew();
+  thread_crew(const thread_crew&) = delete;
+  thread_crew& operator=(const thread_crew&) = delete;
+
+  /// Queues `job`. Throws closed_error after `close`, and error.
+  void submit(blocking_job& job);
+  /// True: the job had not started, and is the caller's again.
+  bool take_back(blocking_job& job) noexcept;
+  /// Refuses all jobs that have not started.
+  void refuse_queued(const std::exception_ptr& why) noexcept;
+  /// At most this many threads (at least 1); those above it end when they become idle.
+  void set_limit(std::size_t limit);
+  [[nodiscard]] blocking_pool_statistics statistics() const;
+
+  /// No job is accepted from now on; the threads end when the queue is empty.
+  void close() noexcept;
+  /// Blocks until the threads of a closed crew have ended; false if they have not by `deadline`.
+  bool wait_ended(time_point deadline) noexcept;
+  /// Called once, when it has closed and its last thread has ended (at once if it has), by whoever
+  /// finds that out.
+  void when_ended(std::move_only_function<void()> f);
+
+ private:
+  struct state;
+  std::shared_ptr<state> state_;
+};
+
+/// The shared crew: as its members.
 ONELOOP_API void submit_blocking(blocking_job& job);
-/// True: the job had not started, and is the caller's again. Any thread.
 ONELOOP_API bool take_back_blocking(blocking_job& job) noexcept;
-/// At most this many threads (at least 1); those above it end when they become idle. Any thread.
 ONELOOP_API void set_blocking_threads(std::size_t limit);
 ONELOOP_API blocking_pool_statistics blocking_statistics();
-
-/// The part of to_thread that does not depend on the function.
-class ONELOOP_API to_thread_base : public blocking_job {
- public:
-  to_thread_base(const to_thread_base&) = delete;
-  to_thread_base& operator=(const to_thread_base&) = delete;
-
-  bool await_ready() const noexcept { return false; }
-  bool await_suspend(waiter& w);
-
- protected:
-  to_thread_base() = default;
-
- private:
-  struct arrival : ready_item {
-    to_thread_base* owner = nullptr;
-  };
-  void finished() noexcept final;
-  void arrived() noexcept;
-  static void cancel(void* op, waiter& w) noexcept;
-  static const operation_info info;
-  waiter* waiter_ = nullptr;
-  arrival arrival_;
-};
-
-/// What to_thread returns. It may be moved until it is started.
-template <class F>
-class to_thread_operation final : public to_thread_base {
-  using result = std::invoke_result_t<F&>;
-  static_assert(!std::is_reference_v<result>, "to_thread: return a pointer or a value");
-  struct nothing {};
-  using stored = std::conditional_t<std::is_void_v<result>, nothing, result>;
-
- public:
-  explicit to_thread_operation(F f) : f_{std::move(f)} {}
-  to_thread_operation(to_thread_operation&& o) noexcept(std::is_nothrow_move_constructible_v<F>)
-      : f_{std::move(o.f_)} {}
-
-  result await_resume() {
-    if (error_) std::rethrow_exception(std::move(error_));
-    if constexpr (!std::is_void_v<result>) return std::move(*value_);
-  }
-
- private:
-  void execute() noexcept override {
-    try {
-      if constexpr (std::is_void_v<result>) {
-        std::invoke(f_);
-      } else {
-        value_.emplace(std::invoke(f_));
-      }
-    } catch (...) {
-      error_ = std::current_exception();
-    }
-  }
-
-  F f_;
-  std::optional<stored> value_;
-  std::exception_ptr error_;
-};
-
-/// Calls `f` on a thread of the pool; the operation results in what it returns or throws.
-template <class F>
-[[nodiscard]] to_thread_operation<std::decay_t<F>> to_thread(F&& f) {
-  return to_thread_operation<std::decay_t<F>>{std::forward<F>(f)};
-}
 
 }  // namespace oneloop::inline v0

@@ -75,8 +75,9 @@ class epoll_backend final : public reactor {
     const bool known = s->registered;
     if (!register_slot(*s) || s->direct) return make_ready(w);
     s->watches[d].push_back(w);
+    if (w.tried && !(w.by_short && s->exact)) s->ready[d] = false;
     // A new registration reports the present state by itself; after an EAGAIN, an edge comes.
-    if (known && !w.tried && s->ready[d]) {
+    if (known && s->ready[d]) {
       s->look[d] = true;
       mark_dirty(*s);
     }

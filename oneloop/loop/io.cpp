@@ -152,6 +152,13 @@ bool readiness_operation::look() noexcept {
   return yes;
 }
 
+void readiness_operation::seen_unready(bool by_short) noexcept {
+  io_driver* const driver = current_driver();
+  watch_.tried = calls_directly(driver);
+  watch_.by_short = by_short;
+  tried_at_ = looks_of(driver);
+}
+
 bool readiness_operation::await_ready() noexcept {
   won_ = look();
   return won_;
@@ -171,7 +178,7 @@ enlisted readiness_operation::enlist(waiter& w) {
   watch_.ready = ready;
   watch_.tried = watch_.tried && w.home() != nullptr && tried_at_ == driver_->looks();
   driver_->watch(watch_);
-  watch_.tried = false;
+  watch_.tried = watch_.by_short = false;
   return enlisted::waiting;
 }
 

@@ -78,9 +78,15 @@ class ONELOOP_API readiness_operation {
   bool await_suspend(waiter& w);
   void await_resume() const noexcept {}
 
+  /// In place of await_ready: the caller's own call has just found it not ready, by EAGAIN or, on a
+  /// stream, by having moved less than it could (`by_short`). Spares the wait a look at the kernel.
+  void seen_unready(bool by_short) noexcept;
+
   enlisted enlist(waiter& w);
   void delist() noexcept;
   [[nodiscard]] bool won() const noexcept { return won_; }
+  /// One look at the descriptor.
+  [[nodiscard]] bool try_now() noexcept { return await_ready(); }
 
  private:
   struct owned_watch : io_watch {

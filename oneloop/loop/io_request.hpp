@@ -84,6 +84,9 @@ struct io_watch : list_hook<> {
   direction way = direction::in;
   /// The caller has just seen that it is not ready.
   bool tried = false;
+  /// It has seen that only by a call on a stream that moved less than it could. That proves nothing
+  /// once the peer has hung up, which the driver may know.
+  bool by_short = false;
   /// Called once on the driver's thread; the watch is out of the driver then.
   ready_fn ready = nullptr;
 };

@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
@@ -79,6 +80,7 @@ struct loop::driving {
   }
   ~driving() {
     l_.active = nullptr;
+    l_.also_ = nullptr;
     set_current(nullptr);
     l_.driver_.store({}, std::memory_order_release);
   }
@@ -233,9 +235,14 @@ void loop::take_mail() noexcept {
 }
 
 void loop::fire_timers() noexcept {
-  if (timers_.size() == 0) return;
+  fire_due(timers_);
+  if (also_ != nullptr) fire_due(*also_);
+}
+
+void loop::fire_due(timer_queue& timers) noexcept {
+  if (timers.size() == 0) return;
   const time_point t = now();
-  while (timer_node* due = timers_.pop_due(t)) due->fire(*due);
+  while (timer_node* due = timers.pop_due(t)) due->fire(*due);
 }
 
 void loop::turn(const bool& done) {
@@ -243,14 +250,16 @@ void loop::turn(const bool& done) {
   run_items(256, &done);
   if (done) return;
   time_point deadline = ready_.empty() ? timers_.next() : time_point::min();
+  if (also_ != nullptr) deadline = std::min(deadline, also_->next());
   if (deadline != time_point::min() && !inbox_->stack().sleep()) deadline = time_point::min();
   backend_->wait(deadline, owed() != 0);
   inbox_->stack().awake();
   fire_timers();
 }
 
-void loop::run_until(const bool& done, ready_item* first) {
+void loop::run_until(const bool& done, ready_item* first, timer_queue* also) {
   driving guard{*this, "run"};
+  also_ = also;
   if (first != nullptr) ready_.push(*first);
   while (!done) turn(done);
 }

@@ -80,9 +80,10 @@ class ONELOOP_API loop {
   // ---- driving ----
 
   /// Runs turns until `done` is true (set by something that the loop runs). `first` is made ready
-  /// before. Throws misuse if the loop is running already, would_block_loop inside another loop,
+  /// before. Meanwhile the timers in `also`, those of the calling thread, fire with the loop's own.
+  /// Throws misuse if the loop is running already, would_block_loop inside another loop,
   /// loop_not_running if it has closed, and error in a forked child; then `first` was not touched.
-  void run_until(const bool& done, ready_item* first = nullptr);
+  void run_until(const bool& done, ready_item* first = nullptr, timer_queue* also = nullptr);
   /// Ends everything that lives on the loop: cancels what is left and runs turns until it has
   /// ended. Outside a turn. The failure of something that had no other owner, if there was one.
   [[nodiscard]] std::exception_ptr drain();
@@ -182,10 +183,12 @@ class ONELOOP_API loop {
   void run_observed(ready_item& item) noexcept;
   void take_mail() noexcept;
   void fire_timers() noexcept;
+  void fire_due(timer_queue& timers) noexcept;
   void turn(const bool& done);
 
   intrusive_queue<ready_item> ready_;
   timer_queue timers_;
+  timer_queue* also_ = nullptr;  // of the thread that runs the loop
   std::unique_ptr<backend> backend_;
   inbox* inbox_;
   std::unique_ptr<loop_observer> observer_;

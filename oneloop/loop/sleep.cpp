@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/parker.hpp"
 
 namespace oneloop::inline v0 {
@@ -11,8 +12,8 @@ const operation_info sleep_operation::info{
     .cancel = sleep_operation::cancel,
     .describe = [](const void* op) -> std::string {
       auto& self = *static_cast<const sleep_operation*>(op);
-      if (self.timer_.deadline == never) return "forever";
-      const auto left = self.timer_.deadline - now_of(*self.waiter_);
+      if (self.deadline == never) return "forever";
+      const auto left = self.deadline - now_of(*self.waiter_);
       const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
       return std::to_string(ms > 0 ? ms : 0) + " ms left";
     },
@@ -21,12 +22,11 @@ const operation_info sleep_operation::info{
 enlisted sleep_operation::enlist(waiter& w) {
   waiter_ = &w;
   won_ = false;
-  const time_point t = absolute_                  ? until_
-                       : for_ <= duration::zero() ? time_point::min()
-                                                  : after(now_of(w), for_);
-  timer_.deadline = t;
-  queue_ = &timers_of(w);
-  if (t != never) queue_->add(timer_, t);
+  const duration d{when_};
+  deadline = absolute_               ? time_point{d}
+             : d <= duration::zero() ? time_point::min()
+                                     : after(now_of(w), d);
+  if (deadline != never) timers_of(w).add(*this, deadline);
   return enlisted::waiting;
 }
 
@@ -36,8 +36,17 @@ bool sleep_operation::await_suspend(waiter& w) {
   return true;
 }
 
-void sleep_operation::fire(timer_node& t) noexcept {
-  auto& self = *static_cast<alarm&>(t).owner;
+bool sleep_operation::try_now() noexcept {
+  const duration d{when_};
+  if (!absolute_) return won_ = d <= duration::zero();
+  const loop* l = loop::current();
+  return won_ = time_point{d} <= (l != nullptr ? l->now() : clock::now());
+}
+
+void sleep_operation::remove() noexcept { timers_of(*waiter_).remove(*this); }
+
+void sleep_operation::fire_now(timer_node& t) noexcept {
+  auto& self = static_cast<sleep_operation&>(t);
   if (!self.waiter_->try_claim()) return;
   self.won_ = true;
   self.waiter_->wake();

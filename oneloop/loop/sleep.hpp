@@ -11,7 +11,7 @@
 // Cancellation: sleeps are retractable, so a select takes them as a timeout. yield_now cannot be
 // taken back, it is over in a moment.
 // Threads: any waiter; start and cancel on the waiter's own thread, as always.
-// Errors: none. Cost: no allocation; a sleep is 104 bytes.
+// Errors: none. Cost: no allocation; a sleep is 72 bytes.
 #pragma once
 
 #include <string>
@@ -24,13 +24,14 @@
 namespace oneloop::inline v0 {
 
 /// What sleep_for, sleep_until and sleep_forever return.
-class ONELOOP_API sleep_operation {
+class ONELOOP_API sleep_operation : timer_node {
  public:
-  explicit sleep_operation(duration d) noexcept : for_{d} {}
-  explicit sleep_operation(time_point t) noexcept : until_{t}, absolute_{true} {}
+  explicit sleep_operation(duration d) noexcept : timer_node{&fire_now}, when_{d.count()} {}
+  explicit sleep_operation(time_point t) noexcept
+      : timer_node{&fire_now}, absolute_{true}, when_{t.time_since_epoch().count()} {}
   /// Before it is started.
   sleep_operation(sleep_operation&& o) noexcept
-      : until_{o.until_}, for_{o.for_}, absolute_{o.absolute_} {}
+      : timer_node{&fire_now}, absolute_{o.absolute_}, when_{o.when_} {}
   ~sleep_operation() { delist(); }
 
   bool await_ready() const noexcept { return false; }
@@ -39,26 +40,22 @@ class ONELOOP_API sleep_operation {
 
   enlisted enlist(waiter& w);
   void delist() noexcept {
-    if (timer_.pending()) queue_->remove(timer_);
+    if (pending()) remove();
   }
   [[nodiscard]] bool won() const noexcept { return won_; }
+  /// Whether it is due already, by the clock of the calling loop or thread.
+  [[nodiscard]] bool try_now() noexcept;
 
  private:
-  struct alarm : timer_node {
-    alarm(sleep_operation& o, fire_fn f) noexcept : timer_node{f}, owner{&o} {}
-    sleep_operation* owner;
-  };
   static void cancel(void* op, waiter& w) noexcept;
-  static void fire(timer_node& t) noexcept;
+  static void fire_now(timer_node& t) noexcept;
+  void remove() noexcept;
   static const operation_info info;
 
-  time_point until_{};
-  duration for_{};
   bool absolute_ = false;
   bool won_ = false;
+  duration::rep when_;  // a time point if absolute_, else a duration
   waiter* waiter_ = nullptr;
-  timer_queue* queue_ = nullptr;
-  alarm timer_{*this, &sleep_operation::fire};
 };
 
 /// Waits for `d`; a `d` that is not positive lets others run once.

@@ -206,6 +206,9 @@ class waiter : public ready_item {
   claim claim_;
   outcome outcome_ = outcome::completed;
   bool shared_ = false;
+
+ protected:
+  std::uint8_t model_ = 0;  // the model's own: which it is
 };
 
 /// An operation: the shape of an awaiter over a waiter. Lazy: it starts in await_suspend.

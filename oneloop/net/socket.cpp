@@ -48,6 +48,30 @@ std::int64_t receive_now(const descriptor& d, std::span<std::byte> to) noexcept 
   }
 }
 
+bool accept_may_go_on(const error& e) noexcept {
+  const auto& code = e.code();
+  if (code.category() != std::system_category() && code.category() != std::generic_category()) {
+    return false;
+  }
+  switch (code.value()) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    // What became of a connection in the queue: accept(2).
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT: return true;
+    default: return false;
+  }
+}
+
 void reset_connection(descriptor& d) noexcept {
   if (!d.is_open()) return;
   const linger off{.l_onoff = 1, .l_linger = 0};

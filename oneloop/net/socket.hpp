@@ -36,6 +36,9 @@ ONELOOP_API int end_sending(const descriptor& d) noexcept;
 ONELOOP_API bool is_quiet(const descriptor& d) noexcept;
 /// recv(2) without waiting; -EAGAIN.
 ONELOOP_API std::int64_t receive_now(const descriptor& d, std::span<std::byte> to) noexcept;
+/// Whether an accept that failed with `e` is worth repeating, after a pause: descriptors ran out,
+/// or it was the connection that failed, not the listener.
+ONELOOP_API bool accept_may_go_on(const error& e) noexcept;
 /// close() that makes the peer see a reset.
 ONELOOP_API void reset_connection(descriptor& d) noexcept;
 
@@ -198,6 +201,8 @@ class socket_stream {
   [[nodiscard]] int fd() const noexcept { return descriptor_.fd(); }
   /// Gives the descriptor away, open.
   [[nodiscard]] int release() noexcept { return descriptor_.release(); }
+  /// The same, as what operations take.
+  [[nodiscard]] descriptor take_descriptor() && noexcept { return std::move(descriptor_); }
 
  protected:
   descriptor descriptor_;

@@ -3,11 +3,15 @@
 //     std::optional<int> v = oneloop::await(ch.receive());       // in a fiber or a plain thread
 //     auto r = oneloop::await(oneloop::try_await(s.read(buf)));   // errors as values
 //
+// A plain thread waits by itself for what needs no loop (locks, channels, sleeps, sockets). For the
+// rest (a task, gather...) it drives a loop of its own until that has ended.
+//
 // Every wait is a checkpoint: in a cancelled scope it throws `cancelled` before it starts anything,
 // also if the operation could finish at once.
 #pragma once
 
 #include <expected>
+#include <optional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -15,6 +19,7 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/loop/waiter.hpp"
 #include "oneloop/scope/context.hpp"
+#include "oneloop/scope/in_place.hpp"
 
 namespace oneloop::inline v0 {
 
@@ -59,17 +64,58 @@ using await_result =
     decltype(std::declval<std::remove_reference_t<decltype(as_operation(std::declval<A>()))>&>()
                  .await_resume());
 
-/// Suspends the calling fiber or plain thread until `op` has finished; its result or exception.
-/// In a coroutine body, or in a function that a loop calls, it throws would_block_loop: waiting
-/// there would stop the loop (and what is waited for could never come).
-///
-/// Cancellation: throws `cancelled` if a visible scope is cancelled; then `op` did not happen.
-template <class A>
-  requires awaitable<A>
-decltype(auto) await(A&& a) {
-  context& c = context::blocking("await");
-  auto&& op = as_operation(static_cast<A&&>(a));
-  enter_wait<decltype(op)>(c);
+/// An operation that starts code of its own, and so needs a loop to run it on (a task, gather),
+/// declares `static constexpr bool needs_loop = true`; one that wraps another declares what that
+/// one does, by this.
+template <class Op>
+inline constexpr bool needs_loop_v = [] {
+  using op = std::remove_reference_t<Op>;
+  if constexpr (requires { op::needs_loop; }) return bool{op::needs_loop};
+  return false;
+}();
+
+namespace detail {
+
+template <class Op>
+class wait_in_place final : in_place_wait {
+  using result = result_of<Op>;
+  static constexpr bool by_reference = std::is_reference_v<result>;
+  using stored = std::conditional_t<
+      std::is_void_v<result>, char,
+      std::optional<std::conditional_t<by_reference, std::remove_reference_t<result>*, result>>>;
+
+ public:
+  explicit wait_in_place(Op& op) noexcept : op_{op} {}
+  result get(context& thread) {
+    run(thread);
+    if constexpr (by_reference) {
+      return static_cast<result>(**value_);
+    } else if constexpr (!std::is_void_v<result>) {
+      return *std::move(value_);
+    }
+  }
+
+ private:
+  bool begin(waiter& w) override { return !op_.await_ready() && op_.await_suspend(w); }
+  void settle(outcome how) override {
+    if constexpr (std::is_void_v<result>) {
+      conclude(op_, how);
+    } else if constexpr (by_reference) {
+      value_ = &conclude(op_, how);
+    } else {
+      value_.emplace(conclude(op_, how));
+    }
+  }
+  Op& op_;
+  stored value_{};
+};
+
+/// The wait of a fiber or a plain thread, after its checkpoint.
+template <class Op>
+decltype(auto) wait_blocking(context& c, Op& op) {
+  if constexpr (needs_loop_v<Op>) {
+    if (c.home() == nullptr) return wait_in_place<Op>{op}.get(c);
+  }
   outcome how = outcome::completed;
   // Read first: while the party's code is a task, on the loop's stack, it must not block.
   const auto park = c.park;
@@ -82,7 +128,44 @@ decltype(auto) await(A&& a) {
     park(c);
     how = c.finish();
   }
+  if constexpr (!handles_cancel<Op>) {
+    if (how == outcome::cancelled) [[unlikely]]
+      c.raise_timeout();
+  }
   return conclude(op, how);
+}
+
+}  // namespace detail
+
+/// Suspends the calling fiber or plain thread until `op` has finished; its result or exception.
+/// In a coroutine body, or in a function that a loop calls, it throws would_block_loop: waiting
+/// there would stop the loop (and what is waited for could never come).
+///
+/// In a plain thread an operation that needs a loop runs on one that the thread drives meanwhile.
+/// It is the thread's own and is kept between waits, so what came from one wait (a connection, an
+/// HTTP response) can be used in the next one, on this thread; it ends with the thread. What the
+/// operation has left behind there is cancelled and waited for before `await` returns, and a
+/// failure of it is thrown.
+///
+/// Cancellation: throws `cancelled` if a visible scope is cancelled; then `op` did not happen. (In
+/// its place timeout_expired, if a `timeout` of this fiber or thread is why.)
+template <class A>
+  requires awaitable<A>
+decltype(auto) await(A&& a) {
+  context& c = context::blocking("await");
+  auto&& op = as_operation(static_cast<A&&>(a));
+  enter_wait<decltype(op)>(c);
+  using type = std::remove_reference_t<decltype(op)>;
+  if constexpr (needs_loop_v<type> || handles_cancel<type>) {
+    try {
+      return detail::wait_blocking(c, op);
+    } catch (const cancelled&) {  // out of the code that it started
+      c.raise_timeout();
+      throw;
+    }
+  } else {
+    return detail::wait_blocking(c, op);
+  }
 }
 
 /// Runs `get`; an oneloop::error becomes the value, everything else (also `cancelled`) is thrown
@@ -114,6 +197,7 @@ using stored_operation =
 template <class Op>
 class try_operation {
  public:
+  static constexpr bool needs_loop = needs_loop_v<Op>;
   explicit try_operation(Op&& op) : op_(static_cast<Op&&>(op)) {}
   bool await_ready() { return op_.await_ready(); }
   bool await_suspend(waiter& w) { return op_.await_suspend(w); }

@@ -157,6 +157,29 @@ void cancel_scope::note_thrown() noexcept {
   for (cancel_scope* s = this; s != nullptr && s->cancelled(); s = s->parent_) s->thrown_ = true;
 }
 
+cancel_scope* cancel_scope::cause() noexcept {
+  cancel_scope* found = nullptr;
+  for (cancel_scope* s = this; s != nullptr && s->cancelled(); s = s->parent_) {
+    if (s->cancel_called() || s->external_) found = s;
+    if (s->shield_) break;
+  }
+  return found;
+}
+
+void cancel_scope::dissolve() noexcept {
+  guard g{*this};
+  while (context* c = contexts_.pop_front()) {
+    parent_->contexts_.push_back(*c);
+    c->set_scope(*parent_);
+  }
+  while (cancel_scope* child = children_.pop_front()) {
+    child->parent_ = parent_;
+    parent_->children_.push_back(*child);
+    child->refresh();
+  }
+  unlink();
+}
+
 void cancel_scope::attach(context& c) noexcept {
   guard g{*this};
   contexts_.push_back(c);
@@ -256,5 +279,12 @@ void cancel_handle::set_external(bool cancelled) const noexcept {
   link_->want_external.store(cancelled, std::memory_order_seq_cst);
   link_->notify();
 }
+
+scope_tie::scope_tie(cancel_scope& scope, cancel_handle proxy) noexcept
+    : scope_{scope}, proxy_{std::move(proxy)} {
+  scope_.listen(*this);
+}
+scope_tie::~scope_tie() { scope_.unlisten(*this); }
+void scope_tie::changed(bool cancelled) noexcept { proxy_.set_external(cancelled); }
 
 }  // namespace oneloop::inline v0

@@ -112,6 +112,13 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   /// cancellations.
   void note_thrown() noexcept;
   [[nodiscard]] bool thrown() const noexcept { return thrown_; }
+  /// The outermost visible scope because of which this one is cancelled; null if it is not.
+  [[nodiscard]] cancel_scope* cause() noexcept;
+  /// Leaves the tree before what is inside: that belongs to the parent from now on.
+  void dissolve() noexcept;
+  /// Where this scope is the cause, throws what a wait of `c` throws in place of `cancelled`, or
+  /// returns.
+  void (*interrupt)(cancel_scope& self, context& c) = nullptr;
   void attach(context& c) noexcept;
   void detach(context& c) noexcept;
   void listen(scope_listener& l) noexcept;
@@ -172,6 +179,21 @@ class ONELOOP_API cancel_handle {
 
  private:
   scope_link* link_ = nullptr;
+};
+
+/// While it lives, the scope behind `proxy` mirrors the effective state of `scope`, which it must
+/// not outlive.
+class ONELOOP_API scope_tie final : scope_listener {
+ public:
+  scope_tie(cancel_scope& scope, cancel_handle proxy) noexcept;
+  ~scope_tie();
+  scope_tie(const scope_tie&) = delete;
+  scope_tie& operator=(const scope_tie&) = delete;
+
+ private:
+  void changed(bool cancelled) noexcept override;
+  cancel_scope& scope_;
+  cancel_handle proxy_;
 };
 
 /// The shared block behind handles: lives as long as the longest of scope, handles and messages.

@@ -10,17 +10,21 @@ namespace oneloop::inline v0 {
 
 context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
                  spawn_info info)
-    : waiter{home, resume}, kind_{kind}, scope_{&scope}, parent_{parent}, info_{info} {
+    : waiter{home, resume}, scope_{&scope}, parent_{parent}, info_{info} {
+  model_ = static_cast<std::uint8_t>(kind);
   scope.attach(*this);
   if (parent == nullptr) return;
   nursery_ = nullptr;
   locals = local_binding::share(parent->locals);
-  if (parent->home() == home && home != nullptr) parent->children_.push_back(sibling_);
+  if (parent->home() == home && home != nullptr) parent->children_.push_back(*this);
 }
 
+party_value::~party_value() = default;
+
 context::~context() {
+  free_values();
   local_binding::drop(locals);
-  sibling_.unlink();
+  static_cast<list_hook<party_tree>&>(*this).unlink();
   scope_->detach(*this);
 }
 
@@ -37,7 +41,22 @@ context& context::blocking(const char* what) {
   return c;
 }
 
+void context::free_values() noexcept {
+  // One by one: a destructor may use, and so make, others.
+  while (values != nullptr) {
+    party_value* v = values;
+    values = v->older;
+    delete v;
+  }
+}
+
+void context::raise_timeout() {
+  cancel_scope* cause = scope_->cause();
+  if (cause != nullptr && cause->interrupt != nullptr) cause->interrupt(*cause, *this);
+}
+
 void context::throw_cancelled() {
+  raise_timeout();
   scope_->note_thrown();
   throw cancelled{};
 }
@@ -49,6 +68,7 @@ void context::enter(cancel_scope& inner) noexcept {
 }
 
 void context::leave(cancel_scope& inner) noexcept {
+  if (scope_ != &inner) return inner.dissolve();
   inner.detach(*this);
   scope_ = inner.parent();
   scope_->attach(*this);
@@ -57,7 +77,7 @@ void context::leave(cancel_scope& inner) noexcept {
 void context::write_tree(std::string& out, int depth) const {
   static constexpr const char* kinds[] = {"coroutine", "fiber", "thread", "callback"};
   out.append(static_cast<std::size_t>(depth) * 2, ' ').append(info_.name);
-  out.append(" [").append(kinds[static_cast<int>(kind_)]).append("]");
+  out.append(" [").append(kinds[model_]).append("]");
   if (info_.where.line() != 0) {
     std::string_view file = info_.where.file_name();
     if (auto slash = file.rfind('/'); slash != file.npos) file.remove_prefix(slash + 1);
@@ -70,8 +90,8 @@ void context::write_tree(std::string& out, int depth) const {
   if (scope_->cancelled()) out += ", cancelled";
   out += '\n';
   auto& children = const_cast<context*>(this)->children_;
-  for (tree_hook* h = children.front(); h != nullptr; h = children.next(*h)) {
-    h->owner.write_tree(out, depth + 1);
+  for (context* c = children.front(); c != nullptr; c = children.next(*c)) {
+    c->write_tree(out, depth + 1);
   }
 }
 

@@ -24,6 +24,16 @@ class context;
 class nursery;
 struct local_binding;
 
+/// A value that belongs to one party alone; see fiber/local.hpp.
+struct ONELOOP_API party_value {
+  explicit party_value(const void* k) noexcept : key{k} {}
+  virtual ~party_value();
+  party_value(const party_value&) = delete;
+  party_value& operator=(const party_value&) = delete;
+  const void* key;
+  party_value* older = nullptr;
+};
+
 /// Who started a party, and what it is called; literals, not copies.
 struct spawn_info {
   const char* name = "task";
@@ -43,7 +53,8 @@ named(const char*, F) -> named<F>;
 /// How the code of a party waits.
 enum class party_kind : std::uint8_t { coroutine, fiber, thread, callback };
 
-class ONELOOP_API context : public waiter, public list_hook<> {
+// In the list of its scope's contexts, and in that of its parent's children.
+class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<struct party_tree> {
  public:
   /// For models. `parent` (null for a root) must outlive this, on the same loop or thread.
   context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
@@ -57,7 +68,7 @@ class ONELOOP_API context : public waiter, public list_hook<> {
   /// coroutine body or on a loop's own stack.
   [[nodiscard]] static context& blocking(const char* what);
 
-  [[nodiscard]] party_kind kind() const noexcept { return kind_; }
+  [[nodiscard]] party_kind kind() const noexcept { return static_cast<party_kind>(model_); }
   [[nodiscard]] cancel_scope& scope() const noexcept { return *scope_; }
   [[nodiscard]] const char* name() const noexcept { return info_.name; }
   [[nodiscard]] const std::source_location& spawned_at() const noexcept { return info_.where; }
@@ -72,11 +83,16 @@ class ONELOOP_API context : public waiter, public list_hook<> {
       throw_cancelled();
   }
   [[noreturn]] void throw_cancelled();
+  /// Before `cancelled` leaves a wait: if a timeout of this party is the reason, throws what that
+  /// throws (fiber/timeout.hpp).
+  void raise_timeout();
 
   // ---- for models and regions ----
 
   void enter(cancel_scope& inner) noexcept;
-  void leave(cancel_scope& inner) noexcept;  // back to inner's parent
+  /// Back to inner's parent; a scope that was entered after it and not left yet stays.
+  void leave(cancel_scope& inner) noexcept;
+  void set_scope(cancel_scope& s) noexcept { scope_ = &s; }
   void set_innermost_nursery(nursery* n) noexcept { nursery_ = n; }
 
   /// Blocks the party until it is resumed: a fiber switches to its loop, a thread parks. Null where
@@ -85,23 +101,18 @@ class ONELOOP_API context : public waiter, public list_hook<> {
   void* stack = nullptr;  // a fiber's, for `park`
 
   local_binding* locals = nullptr;  // see local.hpp
+  party_value* values = nullptr;    // newest first; freed with the party
+  void free_values() noexcept;
 
   /// Depth-first walk over this party and everything below it, for dumps.
   void write_tree(std::string& out, int depth) const;
 
  private:
-  friend class intrusive_list<context, struct party_tree>;
-  struct tree_hook : list_hook<struct party_tree> {
-    explicit tree_hook(context& c) noexcept : owner{c} {}
-    context& owner;
-  };
-  party_kind kind_;
   cancel_scope* scope_;
   nursery* nursery_ = nullptr;
   context* parent_;
   spawn_info info_;
-  tree_hook sibling_{*this};
-  intrusive_list<tree_hook, struct party_tree> children_;
+  intrusive_list<context, party_tree> children_;
 };
 
 /// The context behind a waiter that is one (every waiter of a model is).

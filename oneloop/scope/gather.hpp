@@ -13,7 +13,7 @@
 //     and waited for. Nothing is lost: what a loser got all the same is in `late<I>()`. Between
 //     channels and locks, select (channel/select.hpp) is cheaper: its losers do not even start.
 //
-// *Threads*: parts run on the loop of whoever awaits; a plain thread has none: loop_not_running.
+// *Threads*: parts run on the loop of whoever awaits; a plain thread drives one meanwhile.
 // *Cancellation*: cancels all parts and waits for them.
 #pragma once
 
@@ -168,6 +168,7 @@ class first_result {
 template <detail::combinator::rule Rule, class... Ops>
 class combined_operation {
  public:
+  static constexpr bool needs_loop = true;
   explicit combined_operation(Ops&&... ops)
       : parts_{detail::part<Ops>{static_cast<Ops&&>(ops)}...} {}
   combined_operation(combined_operation&&) = default;
@@ -210,6 +211,7 @@ class combined_operation {
 template <detail::combinator::rule Rule, class Op>
 class combined_range_operation {
  public:
+  static constexpr bool needs_loop = true;
   template <class A>
   explicit combined_range_operation(std::vector<A> ops) {
     parts_.reserve(ops.size());

@@ -152,8 +152,9 @@ TEST(first_of, a_failure_that_is_first_decides) {
       std::runtime_error);
 }
 
-TEST(gather, needs_a_loop) {
-  EXPECT_THROW((void)await(gather(sleep_for(1ms), sleep_for(1ms))), loop_not_running);
+TEST(gather, in_a_plain_thread_drives_a_loop) {
+  (void)await(gather(sleep_for(1ms), sleep_for(1ms)));
+  EXPECT_EQ(await(first_of(sleep_forever(), sleep_for(1ms))).index(), 1u);
 }
 
 TEST(timeout, in_front_of_an_operation) {

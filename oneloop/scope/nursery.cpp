@@ -1,5 +1,7 @@
 #include "oneloop/scope/nursery.hpp"
 
+#include <pthread.h>
+
 #include <cassert>
 #include <mutex>
 #include <string>
@@ -14,18 +16,6 @@ namespace {
 constexpr operation_info join_info{"nursery.join", [](void*, waiter&) noexcept {}};
 
 }  // namespace
-
-// What the nursery keeps for a child elsewhere until it closes: the way to cancel it, and its
-// thread if it is one.
-struct nursery::remote_tie final : scope_listener {
-  remote_tie(cancel_scope& s, cancel_handle h) : scope{s}, proxy{std::move(h)} {
-    scope.listen(*this);
-  }
-  ~remote_tie() { scope.unlisten(*this); }
-  void changed(bool cancelled) noexcept override { proxy.set_external(cancelled); }
-  cancel_scope& scope;
-  cancel_handle proxy;
-};
 
 nursery::nursery(context& owner, scope_options options)
     : owner_{owner},
@@ -132,13 +122,16 @@ std::exception_ptr nursery::close_quietly() noexcept {
 }
 
 void nursery::close() {
-  if (auto error = close_quietly()) std::rethrow_exception(std::move(error));
+  auto error = close_quietly();
+  if (!error) return;
+  if (is_cancelled(error)) owner_.raise_timeout();
+  std::rethrow_exception(std::move(error));
 }
 
 void nursery::tie(cancel_handle proxy) {
   // Made here, on the home thread, before the first child elsewhere can report a failure by it.
   if (ties_.empty() && board_ == nullptr) self_ = scope_.handle();
-  ties_.push_back(std::make_unique<remote_tie>(scope_, std::move(proxy)));
+  ties_.push_back(std::make_unique<scope_tie>(scope_, std::move(proxy)));
 }
 
 void failure_board::release() noexcept {
@@ -186,9 +179,10 @@ void child::end(std::exception_ptr error) noexcept {
   error_ = std::move(error);
   loop& home = *self_.home();
   home.note_progress();
-  reaper_.self = this;
-  reaper_.run = [](ready_item& item) noexcept {
-    child* self = static_cast<reaper&>(item).self;
+  // Its code has ended, so the context is free to be what reaps the record.
+  self_.target = this;
+  self_.run = [](ready_item& item) noexcept {
+    auto* self = static_cast<child*>(static_cast<context&>(item).target);
     nursery& owner = self->owner_;
     std::exception_ptr e = std::move(self->error_);
     nursery* host = self->proxy_ ? &loop_root::of(*self->self_.home()).children() : nullptr;
@@ -201,7 +195,7 @@ void child::end(std::exception_ptr error) noexcept {
     owner.ended(std::move(e));
     if (host != nullptr) host->ended(nullptr);
   };
-  home.make_ready(reaper_);
+  home.make_ready(self_);
 }
 
 namespace detail {
@@ -262,6 +256,8 @@ void start_thread_child(nursery& n, spawn_info info, std::move_only_function<voi
     // Detached, but never on its own: the nursery does not close before `ended`, the last thing
     // that this thread does with anything of ours.
     std::thread{[&n, info, link, theirs, body = std::move(body)]() mutable {
+      // For debuggers and top, which show 15 characters.
+      ::pthread_setname_np(::pthread_self(), std::string{info.name}.substr(0, 15).c_str());
       std::exception_ptr error;
       thread_root::begin(info).scope().bind(*link);
       try {

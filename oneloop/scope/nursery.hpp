@@ -74,11 +74,11 @@ class ONELOOP_API nursery {
   nursery& operator=(const nursery&) = delete;
 
   /// Starts `fn(args...)` as a child; it runs after the caller has given way. If `fn` is a
-  /// coroutine (gives a task) the child is a task; otherwise it is a fiber, or, in a nursery of a
-  /// plain thread, a thread. `fn` and `args` are moved into the child and live until it has ended;
-  /// it is called with them as rvalues, as std::thread does (use std::ref to pass a reference). In
-  /// a cancelled nursery the child starts and is cancelled at its first checkpoint. Throws what
-  /// making the child throws (no memory, no stack), and wrong_thread.
+  /// coroutine the child is a task, otherwise a fiber; in a nursery of a plain thread it is a
+  /// thread, which awaits the task. `fn` and `args` are moved into the child and live until it has
+  /// ended; it is called with them as rvalues, as std::thread does (use std::ref to pass a
+  /// reference). In a cancelled nursery the child starts and is cancelled at its first checkpoint.
+  /// Throws what making the child throws (no memory, no stack), and wrong_thread.
   // One overload an arity: a default argument, which carries the line of the call, cannot follow a
   // pack.
   template <class F>
@@ -160,7 +160,6 @@ class ONELOOP_API nursery {
 
  private:
   friend class join_operation;
-  struct remote_tie;
   void keep(std::exception_ptr error) noexcept;
 
   context& owner_;
@@ -168,7 +167,7 @@ class ONELOOP_API nursery {
   cancel_scope scope_;
   cancel_handle self_;  // for failures that come from other threads
   failure_board* board_ = nullptr;
-  std::vector<std::unique_ptr<remote_tie>> ties_;
+  std::vector<std::unique_ptr<scope_tie>> ties_;
   mutable short_mutex lock_;  // guards what follows
   std::size_t running_ = 0;
   waiter* joiner_ = nullptr;
@@ -200,9 +199,6 @@ class ONELOOP_API child {
   void end(std::exception_ptr error) noexcept;
 
  private:
-  struct reaper final : ready_item {
-    child* self = nullptr;
-  } reaper_;
   nursery& owner_;
   std::unique_ptr<cancel_scope> proxy_;
   context self_;

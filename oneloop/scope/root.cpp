@@ -1,14 +1,17 @@
 #include "oneloop/scope/root.hpp"
 
 #include <cstdlib>
-#include <optional>
+#include <mutex>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "oneloop/base/error.hpp"
 #include "oneloop/base/log.hpp"
+#include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/parker.hpp"
 #include "oneloop/scope/debug.hpp"
+#include "oneloop/scope/local.hpp"
 
 namespace oneloop::inline v0 {
 namespace {
@@ -132,37 +135,109 @@ std::string loop::dump() {
 }
 
 namespace {
+// Ends the root with its thread. If that comes in the middle of a wait (`exit` was called in a task
+// that the thread waits for), code that stands on it is still there: it is left as it is.
+struct root_holder {
+  ~root_holder() { reset(); }
+  void reset() noexcept {
+    if (root != nullptr && !root->driving()) delete root;
+    root = nullptr;
+  }
+  thread_root* root = nullptr;
+};
 // Reached only through functions that are not inlined: fibers run on this thread too.
-thread_local std::optional<thread_root> t_root;
+thread_local root_holder t_root;
 }  // namespace
 
 [[gnu::noinline]] thread_root& thread_root::current() {
-  return t_root ? *t_root : t_root.emplace(spawn_info{"thread", {}});
+  thread_root*& root = t_root.root;
+  if (root == nullptr) {
+    root = new thread_root{spawn_info{"thread", {}}};
+  } else if (root->born_ != fork_generation()) {
+    root->came_through_fork();
+  }
+  return *root;
 }
-[[gnu::noinline]] thread_root& thread_root::begin(spawn_info info) { return t_root.emplace(info); }
+[[gnu::noinline]] thread_root& thread_root::begin(spawn_info info) {
+  t_root.reset();
+  t_root.root = new thread_root{info};
+  return *t_root.root;
+}
 [[gnu::noinline]] void thread_root::finish() noexcept { t_root.reset(); }
 
 thread_root::thread_root(spawn_info info)
     : scope_{nullptr, &domain_, nullptr},
-      self_{party_kind::thread, nullptr, parker::resume, scope_, nullptr, info} {
+      self_{party_kind::thread, nullptr, parker::resume, scope_, nullptr, info},
+      born_{fork_generation()} {
+  take_block();
+  domain_.rouse = [](thread_domain& d) noexcept { static_cast<domain&>(d).block->unpark(); };
+  self_.park = park;
+}
+
+void thread_root::take_block() {
   domain_.block = &parker::current().token_block();
   domain_.block->retain();
-  domain_.rouse = [](thread_domain& d) noexcept { static_cast<domain&>(d).block->unpark(); };
-  self_.target = domain_.block;
-  self_.park = park;
+  current_->target = domain_.block;
+}
+
+// What the parent's threads know of us, and its loop, are the parent's; to end the loop here leaves
+// that alone.
+void thread_root::came_through_fork() {
+  take_block();
+  if (!driving()) loop_.reset();
+  born_ = fork_generation();
+}
+
+thread_root::~thread_root() = default;
+
+thread_party::thread_party(spawn_info info, local_binding* locals)
+    : root_{thread_root::current()},
+      scope_{nullptr, &root_.domain_, &root_.scope_},
+      self_{party_kind::thread, nullptr, parker::resume, scope_, nullptr, info},
+      outer_{std::exchange(root_.current_, &self_)} {
+  self_.target = root_.domain_.block;
+  self_.park = thread_root::park;
+  self_.locals = local_binding::share(locals);
+}
+
+thread_party::~thread_party() { root_.current_ = outer_; }
+
+void job_scope::enter(cancel_scope& scope) noexcept {
+  const std::scoped_lock hold{lock_};
+  scope_ = &scope;
+  if (cancelled()) scope.cancel();
+}
+
+void job_scope::leave() noexcept {
+  const std::scoped_lock hold{lock_};
+  scope_ = nullptr;
+}
+
+void job_scope::cancel() noexcept {
+  const std::scoped_lock hold{lock_};
+  cancelled_.store(true, std::memory_order_relaxed);
+  if (scope_ != nullptr) scope_->cancel();
+}
+
+loop& thread_root::own_loop() {
+  if (loop_ == nullptr) loop_ = std::make_unique<loop>();
+  return *loop_;
 }
 
 void thread_root::park(context& c) {
   parker& p = parker::current();
-  bool asked = false;
-  while (!parker::resumed(c)) {
-    // Another thread that cancels a scope of ours only unparks us: the operation is asked here.
-    if (!asked && c.scope().cancelled()) {
-      asked = true;
-      c.request_cancel();
-      continue;
-    }
-    p.park(never);
+  if (!parker::resumed(c)) {
+    const held_up waiting{thread_root::current()};
+    bool asked = false;
+    do {
+      // Another thread that cancels a scope of ours only unparks us: the operation is asked here.
+      if (!asked && c.scope().cancelled()) {
+        asked = true;
+        c.request_cancel();
+      } else {
+        p.park(never);
+      }
+    } while (!parker::resumed(c));
   }
   c.target = &p.token_block();
 }

@@ -25,6 +25,7 @@ class timed_operation {
   using result = std::conditional_t<Fail, inner_result, region_result_t<inner_result>>;
 
  public:
+  static constexpr bool needs_loop = needs_loop_v<Op>;
   timed_operation(duration d, Op&& op) : op_(static_cast<Op&&>(op)), limit_{d} {}
   timed_operation(timed_operation&& o) : op_(static_cast<Op&&>(o.op_)), limit_{o.limit_} {}
 

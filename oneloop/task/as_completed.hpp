@@ -8,10 +8,12 @@
 // The nursery owns what runs: leaving the loop early leaves the rest to it. A failure belongs to
 // whoever takes it; one that comes after the as_completed has gone is the nursery's.
 //
-// *Threads*: on the nursery's loop. *Cancellation*: a cancelled `next` takes nothing; what was
-// cancelled with the nursery does not come. *Cost*: two pooled frames an operation.
+// *Threads*: on the nursery's loop, or in its plain thread. *Cancellation*: a cancelled `next`
+// takes nothing; what was cancelled with the nursery does not come. *Cost*: two pooled frames an
+// operation.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -57,7 +59,7 @@ class as_completed {
   using value_type = std::remove_cvref_t<await_result<A>>;
   using result = std::conditional_t<std::is_void_v<await_result<A>>, void, value_type>;
 
-  /// Starts all of them as children of `n`. Throws loop_not_running in a plain thread's nursery.
+  /// Starts all of them as children of `n`; in the nursery of a plain thread each is a thread.
   as_completed(nursery& n, std::vector<A> all)
       : done_{std::make_shared<shared>(all.size())}, left_{all.size()} {
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -90,7 +92,7 @@ class as_completed {
   struct shared {
     explicit shared(std::size_t n) : ended{n} {}
     channel<ended_one> ended;
-    bool abandoned = false;
+    std::atomic<bool> abandoned = false;
   };
 
   static task<> run(A what, std::shared_ptr<shared> done, std::size_t index) {

@@ -26,8 +26,27 @@ void join_state::let_go() noexcept {
 }
 
 void join_state::cancel() const noexcept {
+  if (link_ == nullptr) return;
   link_->retain();
   cancel_handle{link_}.cancel();
+}
+
+void join_state::kill() noexcept {
+  stage expected = stage::waiting;
+  stage_.compare_exchange_strong(expected, stage::refused, std::memory_order_acq_rel);
+  cancel();
+}
+
+bool join_state::begin() noexcept {
+  stage expected = stage::waiting;
+  return stage_.compare_exchange_strong(expected, stage::begun, std::memory_order_acq_rel);
+}
+
+std::exception_ptr join_state::failure() noexcept {
+  if (!failure_.error) return nullptr;
+  asked_.store(true, std::memory_order_relaxed);
+  if (board_ != nullptr) board_->asked(failure_);
+  return failure_.error;
 }
 
 bool join_state::finished() const noexcept {
@@ -42,6 +61,7 @@ void join_state::belong_to(nursery& n) {
 }
 
 std::exception_ptr join_state::finish(std::exception_ptr error, bool absorbed) noexcept {
+  if (at_end) std::exchange(at_end, nullptr)();
   const bool cancelled = is_cancelled(error);
   std::exception_ptr left;
   if (cancelled) {
@@ -67,9 +87,7 @@ std::exception_ptr join_state::finish(std::exception_ptr error, bool absorbed) n
 
 void join_state::ask() {
   if (cancelled_) throw cancelled_error{std::string{"join '"} + name_ + "'"};
-  if (!failure_.error) return;
-  if (board_ != nullptr) board_->asked(failure_);
-  std::rethrow_exception(failure_.error);
+  if (auto error = failure()) std::rethrow_exception(std::move(error));
 }
 
 enlisted join_wait::attempt(waiter* w) noexcept {

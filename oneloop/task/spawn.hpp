@@ -34,6 +34,7 @@
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
 #include "oneloop/loop/loop_at.hpp"
+#include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/nursery.hpp"
 #include "oneloop/scope/region.hpp"
 #include "oneloop/scope/root.hpp"
@@ -74,7 +75,17 @@ class ONELOOP_API join_state {
 
   [[nodiscard]] const char* name() const noexcept { return name_; }
   void cancel() const noexcept;
+  /// As cancel; and if the child's code has not begun, it never will.
+  void kill() noexcept;
+  [[nodiscard]] bool begun() const noexcept {
+    return stage_.load(std::memory_order_acquire) == stage::begun;
+  }
   [[nodiscard]] bool finished() const noexcept;
+  /// After the end: whether it failed; a cancelled child has not.
+  [[nodiscard]] bool failed() const noexcept { return failure_.error != nullptr; }
+  [[nodiscard]] bool ended_by_cancel() const noexcept { return cancelled_; }
+  /// After the end: the failure, null if there is none. It has been asked for then.
+  std::exception_ptr failure() noexcept;
   [[nodiscard]] bool held() const noexcept { return holders_.load(std::memory_order_acquire) != 0; }
   /// After the end: throws what there is to throw; the failure has been asked for then.
   void ask();
@@ -85,17 +96,27 @@ class ONELOOP_API join_state {
   /// On the nursery's thread, before the child starts.
   void belong_to(nursery& n);
   [[nodiscard]] scope_link& link() noexcept { return *link_; }
+  /// The child's code is about to begin: false if it must not, because it was killed.
+  bool begin() noexcept;
+  /// Called once when it has ended, on its thread, before anybody else hears of that; must not
+  /// throw. Set on that thread, before it begins.
+  std::move_only_function<void()> at_end;
   /// The child has ended, or (without a nursery) will never begin: wakes the joiners. What is left
   /// for the nursery to know. `absorbed`: by the scope of the handle.
   std::exception_ptr finish(std::exception_ptr error, bool absorbed) noexcept;
 
  protected:
   virtual ~join_state();
+  /// A failure that nobody has asked for; of a state that belongs to no nursery.
+  [[nodiscard]] std::exception_ptr unasked() const noexcept {
+    return asked_.load(std::memory_order_relaxed) ? nullptr : failure_.error;
+  }
 
  private:
   friend class join_wait;
   template <class, class>
   friend class oneloop::parking_operation;
+  enum class stage : std::uint8_t { waiting, begun, refused };
   const char* name_;
   scope_link* link_;
   failure_board* board_ = nullptr;
@@ -103,6 +124,8 @@ class ONELOOP_API join_state {
   std::atomic<std::uint32_t> references_{1};
   std::atomic<std::uint32_t> holders_{0};
   std::atomic<bool> taken_{false};
+  std::atomic<bool> asked_{false};
+  std::atomic<stage> stage_{stage::waiting};
   mutable short_mutex lock_;
   bool done_ = false;
   bool cancelled_ = false;
@@ -110,7 +133,7 @@ class ONELOOP_API join_state {
 };
 
 template <class T>
-class join_state_of final : public join_state {
+class join_state_of : public join_state {
  public:
   using join_state::join_state;
   using stored = std::conditional_t<
@@ -205,6 +228,8 @@ class ONELOOP_API join_scope {
   join_scope(context& c, join_state& s) : state_{s}, region_{c, {}} {
     region_.scope().bind(s.link());
   }
+  /// The child was killed before its code began.
+  void cancel() noexcept { region_.scope().cancel(); }
   /// The code has ended.
   std::exception_ptr finish(std::exception_ptr error) noexcept {
     const bool absorbed = is_cancelled(error) && region_.absorb();
@@ -242,6 +267,7 @@ class joined_task final : public child, public pooled {
     p.finished_ = [](context&, void* arg) noexcept { static_cast<joined_task*>(arg)->finished(); };
     p.finished_arg_ = this;
     self().target = task_.frame().address();
+    state_->begin();
     begin();
     self().home()->make_ready(self());
   }
@@ -263,6 +289,36 @@ class joined_task final : public child, public pooled {
   task<T> task_;
 };
 
+/// Starts a thread that can be joined, as a child of any nursery.
+template <class T, class F, class... Args>
+void start_joined_thread(join_state_of<T>& state, nursery& n, spawn_info info, F&& fn,
+                         std::tuple<Args...> args, std::optional<duration> delay = {}) {
+  start_thread_child(
+      n, info,
+      [state = join_ref<join_state_of<T>, false>{&state}, delay,
+       fn = std::remove_cvref_t<F>{std::forward<F>(fn)}, args = std::move(args)]() mutable {
+        join_scope scope{context::current(), *state.get()};
+        std::exception_ptr error;
+        try {
+          if (delay) await(sleep_for(*delay));
+          if (!state->begin()) {
+            scope.cancel();
+            throw cancelled{};
+          }
+          state->keep([&]() -> decltype(auto) {
+            return std::apply(
+                [&](Args&... a) -> decltype(auto) {
+                  return std::invoke(std::move(fn), std::move(a)...);
+                },
+                args);
+          });
+        } catch (...) {
+          error = std::current_exception();
+        }
+        if (auto left = scope.finish(std::move(error))) std::rethrow_exception(std::move(left));
+      });
+}
+
 template <class T>
 struct join_starter<task<T>> {
   using value_type = T;
@@ -270,7 +326,10 @@ struct join_starter<task<T>> {
   static void start(join_state_of<T>& state, nursery& n, spawn_info info, F&& fn,
                     std::tuple<Args...> args) {
     if (n.home() == nullptr) {
-      throw loop_not_running{"spawn a task in the nursery of a plain thread (use spawn_on)"};
+      start_joined_thread(state, n, info,
+                          awaiting_call<std::remove_cvref_t<F>>{std::forward<F>(fn)},
+                          std::move(args));
+      return;
     }
     new joined_task<T, std::remove_cvref_t<F>, Args...>(state, n, info, std::move(fn),
                                                         std::move(args));

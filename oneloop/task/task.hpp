@@ -283,6 +283,7 @@ auto promise_base::await_transform(task<T>&& t) noexcept {
 template <class T>
 class task_operation {
  public:
+  static constexpr bool needs_loop = true;
   explicit task_operation(task<T>&& t) noexcept : task_{std::move(t)} {}
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
@@ -425,6 +426,17 @@ class task_child final : public child, public pooled {
   task<T> task_;
 };
 
+/// A coroutine as a function for a plain thread.
+template <class F>
+struct awaiting_call {
+  F fn;
+  template <class... Args>
+  decltype(auto) operator()(Args&&... args) {
+    auto t = std::invoke(std::move(fn), std::forward<Args>(args)...);
+    return await(std::move(t));
+  }
+};
+
 }  // namespace detail
 
 template <class T>
@@ -432,7 +444,14 @@ struct starter<task<T>> {
   template <class F, class... Args>
   static void start(nursery& n, spawn_info info, F&& fn, std::tuple<Args...> args) {
     if (n.home() == nullptr) {
-      throw loop_not_running{"start a task in the nursery of a plain thread (use start_on)"};
+      using body = std::remove_cvref_t<F>;
+      detail::start_thread_child(
+          n, info,
+          [call = detail::awaiting_call<body>{std::forward<F>(fn)},
+           args = std::move(args)]() mutable {
+            std::apply([&](Args&... a) { static_cast<void>(call(std::move(a)...)); }, args);
+          });
+      return;
     }
     new detail::task_child<T, std::remove_cvref_t<F>, Args...>(info, std::move(fn), std::move(args),
                                                                n);

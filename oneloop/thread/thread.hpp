@@ -1,19 +1,21 @@
-// Plain threads beside loops: await works in them as in fibers (the thread parks), with_nursery
-// starts threads, and calls go from a thread into a loop.
+// Plain threads beside loops: everything waits in them as in fibers, with_nursery starts threads,
+// and calls go from a thread into a loop.
 //
-//     with_nursery([&](nursery& n) {                        // in a plain thread: children are
-//     threads
-//       n.start(serve_blocking, 8080);
-//       page p = call_on(l, fetch, url);                    // a task or function, on the loop
+//     with_nursery([&](nursery& n) {                        // in a plain thread
+//       n.start(named{"server", serve_blocking}, 8080);     // its children are threads
+//       page p = await(web.get(url));                       // a task: on a loop of this thread's
+//       status s = call_on(l, ask, url);                    // a task or function, on that loop
 //     });
 //
-// What a plain thread can wait for by itself: every leaf (locks, channels, sleeps, sockets,
-// to_thread) and joins. A task needs a loop: await_on.
+// What a plain thread waits for by itself: every leaf (locks, channels, sleeps, sockets, futures,
+// to_thread) and joins; it parks. What needs a loop (a task, gather) runs on one that the thread
+// drives until it has ended (scope/await.hpp). To run a task on a given loop: await_on. To hand
+// something to a loop without waiting: loop::post, from any thread.
 //
 // *Threads*: a nursery's thread is cancelled like any child, by its nursery or by a cancel_handle
 // from anywhere: its wait ends, and its next one throws. Code that does not wait is not
-// interrupted. *Errors*: what leaves the function goes to the nursery, or to who joins. *Cost*: a
-// thread.
+// interrupted. It is called by its name (`named`) in debuggers too. *Errors*: what leaves the
+// function goes to the nursery, or to who joins. *Cost*: a thread.
 #pragma once
 
 #include <tuple>

@@ -12,13 +12,13 @@
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/channel/select.hpp"
 #include "oneloop/fiber/run.hpp"
-#include "oneloop/loop/blocking_pool.hpp"
 #include "oneloop/loop/runtime.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/timeout.hpp"
 #include "oneloop/sync/event.hpp"
 #include "oneloop/sync/mutex.hpp"
 #include "oneloop/task/region.hpp"
+#include "oneloop/thread/to_thread.hpp"
 
 namespace oneloop {
 namespace {
@@ -34,11 +34,6 @@ TEST(thread, await_and_timeouts_work_without_a_loop) {
   EXPECT_FALSE(move_on_after(5ms, [] { await(sleep_forever()); }));
   EXPECT_THROW(await(fail_after(5ms, sleep_forever())), timeout_error);
   EXPECT_EQ(await(to_thread([] { return 3; })), 3);
-}
-
-TEST(thread, a_task_or_a_combinator_needs_a_loop) {
-  auto t = []() -> task<> { co_return; };
-  EXPECT_THROW(await(t()), loop_not_running);
 }
 
 TEST(thread, blocked_it_is_cancelled_by_a_foreign_thread) {
@@ -171,7 +166,6 @@ TEST(thread_nursery, nested_nurseries_and_joins) {
     EXPECT_THROW(await(endless.join()), cancelled_error);
     auto failing = spawn(n, [] { throw std::runtime_error{"x"}; });
     EXPECT_THROW(await(failing.join()), std::runtime_error);
-    EXPECT_THROW((void)spawn(n, []() -> task<> { co_return; }), loop_not_running);
   });
   EXPECT_EQ(sum, 21);
 }

@@ -1,0 +1,59 @@
+"""What the folders' compare.py share: peers that have to be built, and how they are left out."""
+import shutil
+import subprocess
+
+PYTHON = "/usr/bin/python3"
+
+
+class Peers:
+    """Commands by name, and why a peer is not among them. Builds in a folder beside `bin_dir`."""
+
+    def __init__(self, folder, bin_dir):
+        self.folder = folder
+        self.build = bin_dir.parent / "peers" / folder.name
+        self.build.mkdir(parents=True, exist_ok=True)
+        self.commands, self.skipped = {}, {}
+
+    def _built(self, name, tool, command, program, arguments):
+        if shutil.which(tool) is None:
+            self.skipped[name] = f"there is no {tool}"
+            return
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        if done.returncode == 0:
+            self.commands[name] = [str(program), *arguments]
+        else:
+            lines = done.stderr.strip().splitlines() or ["not built"]
+            self.skipped[name] = next((line for line in lines if "error" in line), lines[-1])
+
+    def go(self, name, source, *arguments):
+        program = self.build / name
+        self._built(name, "go", ["go", "build", "-o", str(program), source], program, arguments)
+
+    def compiled(self, name, compiler, source, flags, *arguments):
+        program = self.build / name
+        self._built(name, compiler, [compiler, "-O2", "-o", str(program), source, *flags], program, arguments)
+
+    def tokio(self, source, *arguments):
+        project = self.build / "tokio"
+        project.mkdir(exist_ok=True)
+        (project / "Cargo.toml").write_text(f"""
+[package]
+name = "peer"
+version = "0.0.0"
+edition = "2021"
+
+[[bin]]
+name = "peer"
+path = "{self.folder / source}"
+
+[dependencies]
+tokio = {{ version = "~1.38", features = ["rt", "sync", "time"] }}
+""")
+        command = ["cargo", "build", "--release", "--quiet", "--manifest-path", str(project / "Cargo.toml")]
+        self._built("tokio", "cargo", command, project / "target/release/peer", arguments)
+
+    def python(self, module, source, *arguments):
+        if subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True).returncode == 0:
+            self.commands[module] = [PYTHON, str(self.folder / source), *arguments]
+        else:
+            self.skipped[module] = f"Python's {module} is not installed"

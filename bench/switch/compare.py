@@ -1,0 +1,48 @@
+"""Two parties pass two million numbers over an unbuffered channel, one way: a hop is one number.
+
+oneloop's coroutines are "oneloop", its other pairs have their own names. All but the pairs with "2" run on one
+core and one loop (runtime, thread), except "threads": two. transfer and context are yardsticks without a channel.
+"""
+import peers
+
+
+class Setup:
+    items = 2_000_000
+
+    def __init__(self, folder, bin_dir):
+        self.folder, self.bin = folder, bin_dir
+        self.skipped, self.fewer, self.cores = {}, {}, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def commands(self):
+        all = peers.Peers(self.folder, self.bin)
+
+        def ours(name, what, items=self.items):
+            all.commands[name] = [str(self.bin / "bench_switch"), what, str(items)]
+            self.fewer[name] = items
+
+        ours("oneloop", "coroutine")
+        ours("fibers", "fiber")
+        ours("threads", "thread", 100_000)
+        ours("coroutines 2 loops", "coroutine_2", 100_000)
+        ours("fibers 2 loops", "fiber_2", 100_000)
+        ours("transfer", "transfer", 20_000_000)
+        ours("context", "context", 20_000_000)
+        for name in ("threads", "coroutines 2 loops", "fibers 2 loops", "go 2"):
+            self.cores[name] = "0,1"
+        n = str(self.items)
+        all.go("go", "switch.go", n)
+        if "go" in all.commands:
+            all.commands["go 2"] = [*all.commands["go"], "2"]
+        all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], n)
+        all.tokio("tokio.rs", n)
+        for name in ("gevent", "asyncio"):
+            self.fewer[name] = 200_000
+            all.python(name, "switch.py", name, str(self.fewer[name]))
+        self.skipped = all.skipped
+        return all.commands

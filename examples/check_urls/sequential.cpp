@@ -1,0 +1,14 @@
+#include <cstdio>
+#include <span>
+
+#include "oneloop/http/client.hpp"
+#include "oneloop/thread/thread.hpp"
+using namespace oneloop;
+
+int main(int argc, char** argv) {
+  http::client web;
+  for (const char* url : std::span{argv + 1, argv + argc}) {
+    auto page = await(try_await(web.get(url)));
+    std::printf("%s %s\n", url, page && page->status() == 200 ? "OK" : "Bad");
+  }
+}

@@ -1,0 +1,26 @@
+#include <cstdio>
+
+#include "oneloop/fiber/run.hpp"
+#include "oneloop/loop/sleep.hpp"
+using namespace oneloop;
+using namespace std::chrono_literals;
+
+const auto start = std::chrono::steady_clock::now();
+
+void countdown(int column, duration delay) {
+  for (int n = 3; n >= 0; --n) {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    std::printf("%*s%d: %.1f s\n", 12 * column, "", n, elapsed.count());
+    std::fflush(stdout);
+    if (n > 0) await(sleep_for(delay));
+  }
+}
+
+void four_countdowns(nursery& n) {
+  int column = 0;
+  for (auto delay : {700ms, 2000ms, 300ms, 1000ms}) n.start(countdown, column++, delay);
+}
+
+int main() {
+  run([] { with_nursery(four_countdowns); });
+}
