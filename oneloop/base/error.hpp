@@ -118,7 +118,8 @@ class cancelled final {
 };
 
 /// Thrown by a `timeout` (fiber/timeout.hpp) at the next wait of the party that started it. Like
-/// `cancelled` it is not a std::exception: handlers of errors let it pass. `e == t` tells whose it is.
+/// `cancelled` it is not a std::exception: handlers of errors let it pass. `e == t` tells whose it
+/// is.
 class ONELOOP_API timeout_expired final {
  public:
   timeout_expired(std::uint64_t id, std::string_view text);

@@ -18,6 +18,8 @@ struct loop_stacks final : loop_extension {
   bool exhausted = false;
   // Whose owner has not heard of that yet.
   const detail::fiber_stack* refused = nullptr;
+  // One for all: thousands may end so where there is no memory for exceptions of their own.
+  const std::exception_ptr never_began = std::make_exception_ptr(cancelled{});
 };
 
 loop_stacks& stacks_of(loop& l) { return l.extension<loop_stacks>(); }
@@ -107,9 +109,10 @@ void fiber_child::begin_code(ready_item& item) noexcept {
   try {
     const bool cancelled_before = self.finish() == outcome::cancelled;
     if (cancelled_before || (stacks.exhausted && self.scope().cancelled()) || !fiber.may_begin()) {
-      throw cancelled{};
+      refused = stacks.never_began;
+    } else {
+      fiber.stack_.create(run_body, &fiber);
     }
-    fiber.stack_.create(run_body, &fiber);
   } catch (...) {
     refused = std::current_exception();
   }

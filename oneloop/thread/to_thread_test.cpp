@@ -212,12 +212,16 @@ TEST(to_thread, a_call_that_has_not_started_is_taken_back) {
 
 TEST(to_thread, a_limiter_is_held_until_the_call_has_really_ended) {
   auto limiter = std::make_shared<semaphore>(1);
-  auto go = std::make_shared<event>();
+  auto started = std::make_shared<event>(), go = std::make_shared<event>();
   run([&]() -> task<> {
-    auto slow = to_thread([go] { shielded([&] { await(go->wait()); }); });
+    auto slow = to_thread([go, started] {
+      started->set();
+      shielded([&] { await(go->wait()); });
+    });
     auto limited = std::move(slow).abandon_on_cancel().limited_by(*limiter);
-    const bool done = co_await move_on_after(1ms, std::move(limited));
-    EXPECT_FALSE(done);
+    auto either = first_of(std::move(limited), started->wait());
+    const auto first = co_await std::move(either);
+    EXPECT_EQ(first.index(), 1u);
     EXPECT_EQ(limiter->available(), 0u);
     // Nobody gets in meanwhile, and one that gives up has taken nothing.
     auto other = to_thread([] {}).limited_by(*limiter);
