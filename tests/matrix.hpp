@@ -41,6 +41,7 @@
 #include <utility>
 #include <vector>
 
+#include "oneloop/base/sanitized_test.hpp"
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/deferred/deferred.hpp"
 #include "oneloop/fiber/run.hpp"
@@ -57,18 +58,7 @@
 namespace oneloop::matrix {
 
 using namespace std::chrono_literals;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
-#else
-inline constexpr bool sanitized = false;
-#endif
+using test::sanitized;
 
 // ---- where we are, for failures ----
 

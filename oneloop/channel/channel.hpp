@@ -114,7 +114,7 @@ class channel : private conduit<T, detail::channel_names> {
   /// closed_error, `value` untouched, if the channel is closed.
   [[nodiscard]] bool try_send(T&& value) { return base::try_send(value); }
   [[nodiscard]] bool try_send(const T& value) {
-    T copy{value};
+    T copy(value);
     return base::try_send(copy);
   }
 

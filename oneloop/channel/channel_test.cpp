@@ -1,5 +1,6 @@
 #include "oneloop/channel/channel.hpp"
 
+#include <any>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -339,6 +340,15 @@ TEST(channel, two_threads_exchange_a_hundred_thousand_values_in_order) {
     EXPECT_EQ(expected, n);
     producer.join();
   }
+}
+
+// std::vector<std::any>{v} is a vector of one vector.
+TEST(channel, takes_what_can_be_made_from_a_list_of_itself) {
+  channel<std::vector<std::any>> c{1};
+  const std::vector<std::any> three(3);
+  EXPECT_EQ(c.send(three).value().size(), 3u);
+  EXPECT_TRUE(c.try_send(three));
+  EXPECT_EQ(c.try_receive()->size(), 3u);
 }
 
 TEST(channel, may_be_destroyed_as_soon_as_its_operations_have_returned) {

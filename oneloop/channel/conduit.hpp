@@ -47,7 +47,7 @@ class conduit {
     template <class, class>
     friend class parking_operation;
     send_operation(conduit& c, T&& value) noexcept
-        : parking_operation<send_operation, conduit>{c}, value_{std::move(value)} {}
+        : parking_operation<send_operation, conduit>{c}, value_(std::move(value)) {}
     enlisted attempt(waiter* w) noexcept {
       return this->owner().send_value(value_, refused_, w, this);
     }

@@ -97,7 +97,7 @@ class queue : private conduit<T, detail::queue_names> {
   /// untouched, if it is shut down.
   [[nodiscard]] bool try_put(T&& value) { return base::try_send(value); }
   [[nodiscard]] bool try_put(const T& value) {
-    T copy{value};
+    T copy(value);
     return base::try_send(copy);
   }
   /// Never waits. nullopt: nothing is there now.

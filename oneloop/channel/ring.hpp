@@ -75,7 +75,7 @@ class ring {
     assert(!empty());
     if (front_.index == block_size_) leave_block();
     T* slot = front_.where->slots + front_.index;
-    T value{std::move(*slot)};
+    T value(std::move(*slot));  // no braces: a T may have a constructor from a list of what it is
     std::destroy_at(slot);
     ++front_.index;
     --size_;

@@ -48,7 +48,7 @@ void alarm::cancel(void* op, waiter& w) noexcept {
 struct delayed_state {
   enum class stage : std::uint8_t { pending, called, cancelled };
   delayed_state(loop& l, duration d, std::move_only_function<void()> w)
-      : home{l}, due{l.now() + d}, work{std::move(w)} {}
+      : home{l}, due{after(l.now(), d)}, work{std::move(w)} {}
   loop& home;
   alarm due;
   std::move_only_function<void()> work;
@@ -105,7 +105,7 @@ void delayed_call::cancel() const {
 
 void delayed_call::reset(duration d) const {
   check("delayed_call::reset");
-  state_->due.move_to(state_->home.now() + d);
+  state_->due.move_to(after(state_->home.now(), d));
 }
 
 void delayed_call::delay(duration d) const {

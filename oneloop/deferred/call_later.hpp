@@ -14,7 +14,6 @@
 // *Threads*: the loop's own. Time is the loop's. *Cost*: as a task that sleeps.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <source_location>
@@ -29,17 +28,6 @@
 #include "oneloop/loop/waiter.hpp"
 
 namespace oneloop::inline v0 {
-
-/// How long, and the line of the call; every duration converts to it.
-struct delay_at {
-  template <class R, class P>
-  // NOLINTNEXTLINE(google-explicit-constructor): converting is its purpose
-  delay_at(std::chrono::duration<R, P> d,
-           std::source_location a = std::source_location::current()) noexcept
-      : delay{std::chrono::duration_cast<duration>(d)}, at{a} {}
-  duration delay;
-  std::source_location at;
-};
 
 namespace detail {
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "oneloop/deferred/deferred_test.hpp"
+#include "oneloop/fiber/green.hpp"
 
 namespace oneloop {
 namespace {
@@ -200,6 +201,20 @@ TEST(defer_later, gives_the_result_and_can_be_cancelled) {
       await(sleep_for(1s));
       EXPECT_TRUE(over);
     });
+  });
+}
+
+TEST(call_later, has_its_place_beside_green_threads_and_knows_no_overflow) {
+  run_virtual([] {
+    std::string order;
+    with_nursery([&](nursery&) {
+      const auto never_made = call_later(duration::max(), [&] { order += 'x'; });
+      call_later(2s, [&] { order += 'b'; });
+      spawn_later(1s, [&] { order += 'a'; });  // fiber/green.hpp
+      await(sleep_for(3s));
+      never_made.cancel();
+    });
+    EXPECT_EQ(order, "ab");
   });
 }
 

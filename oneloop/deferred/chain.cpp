@@ -249,7 +249,20 @@ bool chain::cancel(std::source_location at) {
   if (c->canceller_) {
     const bool prompt = c->prompt_;
     auto f = std::exchange(c->canceller_, nullptr);
-    f();
+    std::exception_ptr failed;
+    try {
+      f();
+    } catch (...) {
+      failed = std::current_exception();
+    }
+    if (failed) {
+      if (!c->fired_) {
+        c->start(nullptr, std::move(failed), at);
+      } else {
+        log(severity::error, "the canceller of a deferred failed: " + describe(failed));
+      }
+      return true;
+    }
     if (!prompt) {
       if (!c->fired_) c->canceller_ = std::move(f);
       return true;
@@ -352,10 +365,11 @@ void chain::run() noexcept {
     chain& c = *top;
     chain* next = nullptr;
     while (next == nullptr && c.inner_ == nullptr && c.paused_ == 0) {
-      const std::unique_ptr<chain_link> l{c.pop()};
+      std::unique_ptr<chain_link> l{c.pop()};
       if (l == nullptr) break;
       const std::exception_ptr before = c.error;
       next = l->run(c);
+      l = nullptr;  // what dies with it may fire the chain that this one is going to wait for
       if (c.pending_ != nullptr) c.settle_pending();
       if (c.error != before) c.seen_ = false;
     }

@@ -366,5 +366,20 @@ TEST(maybe_deferred, takes_whatever_comes) {
   });
 }
 
+TEST(chain, what_dies_with_a_callback_may_fire_the_deferred_that_it_returned) {
+  struct fires {
+    ~fires() {
+      if (!d.called()) d.callback(7);
+    }
+    deferred<int> d;
+  };
+  int got = 0;
+  const deferred<int> outer, inner;
+  outer.add_callback([inner, last = std::make_unique<fires>(inner)](int) { return inner; })
+      .add_callback([&](int v) { got = v; });
+  outer.callback(1);
+  EXPECT_EQ(got, 7);
+}
+
 }  // namespace
 }  // namespace oneloop

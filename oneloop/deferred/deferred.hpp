@@ -123,7 +123,8 @@ class deferred {
 
   /// A new one, to be fired by callback or errback.
   deferred() : chain_{new detail::chain{typeid(T)}} {}
-  /// `canceller(d)` is called by the first `cancel` before it has fired. It may fire it itself.
+  /// `canceller(d)` is called by the first `cancel` before it has fired. It may fire it itself;
+  /// what it throws is what the deferred fails with.
   explicit deferred(std::move_only_function<void(deferred&)> canceller) : deferred{} {
     chain_->set_canceller(
         [c = chain_.get(), f = std::move(canceller)]() mutable {

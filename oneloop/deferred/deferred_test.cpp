@@ -306,6 +306,14 @@ TEST(deferred, a_canceller_that_does_not_fire_it_leaves_that_to_cancel) {
   EXPECT_THROW(d.callback(1), already_called) << "only without a canceller one is ignored";
 }
 
+TEST(deferred, what_a_canceller_throws_is_the_failure) {
+  std::string got;
+  deferred<int> d{[](deferred<int>&) { throw std::runtime_error{"no cancel"}; }};
+  d.add_errback([&](const failure& f) { got = f.what(); });
+  d.cancel();
+  EXPECT_EQ(got, "no cancel");
+}
+
 TEST(deferred, cancel_goes_through_to_the_deferred_that_is_waited_for) {
   bool inner_asked = false, outer_failed = false;
   deferred<int> inner{[&](deferred<int>&) { inner_asked = true; }};

@@ -27,7 +27,11 @@ struct looping_call::state {
     due.move_to(interval == duration::zero() ? now : now + interval - (now - started) % interval);
   }
 
+  /// Whether the start that was the `r`-th has neither been stopped nor followed by another one.
+  [[nodiscard]] bool runs(std::uint64_t r) const noexcept { return running && round == r; }
+
   work call;
+  std::uint64_t round = 0;  // how often it was started
   bool counts = false;
   bool running = false;
   bool resting = false;  // between two calls
@@ -43,21 +47,24 @@ void looping_call::count() const noexcept { state_->counts = true; }
 bool looping_call::running() const noexcept { return state_->running; }
 duration looping_call::interval() const noexcept { return state_->interval; }
 
-task<> looping_call::beats(std::shared_ptr<state> s, deferred<> first) {
+task<> looping_call::beats(std::shared_ptr<state> s, deferred<> first, std::uint64_t round) {
   const struct ending {
-    ~ending() { s.running = false; }
+    ~ending() {
+      if (s.round == round) s.running = false;
+    }
     state& s;
-  } ending{*s};
+    std::uint64_t round;
+  } ending{*s, round};
   co_await std::move(first);
-  while (s->running) {
+  while (s->runs(round)) {
     s->aim();
     s->resting = true;
-    while (s->running) {
+    while (s->runs(round)) {
       co_await s->due;
       if (s->home->now() >= s->due.when()) break;  // not moved after it had rung
     }
+    if (!s->runs(round)) break;
     s->resting = false;
-    if (!s->running) break;
     auto called = s->beat();
     co_await std::move(called);
   }
@@ -74,15 +81,19 @@ deferred<> looping_call::start(delay_at interval, bool now) const {
   s.started = l->now();
   s.last = now ? s.started - s.interval : s.started;
   s.running = true;
+  s.resting = false;
+  const std::uint64_t round = ++s.round;
   // A lambda's first call may stop or fail: what runs then only hears of it.
   auto first = now ? s.beat() : succeed();
-  return detail::defer_as(spawn_info{"looping_call", interval.at}, beats(state_, std::move(first)));
+  return detail::defer_as(spawn_info{"looping_call", interval.at},
+                          beats(state_, std::move(first), round));
 }
 
 void looping_call::stop() const {
   if (!running()) throw misuse{"looping_call::stop: it does not run"};
   state_->home->check_thread("looping_call::stop");
   state_->running = false;
+  state_->resting = false;
   state_->due.end();
 }
 

@@ -79,7 +79,7 @@ class ONELOOP_API looping_call {
   explicit looping_call(work w);
   void count() const noexcept;
   struct state;
-  static task<> beats(std::shared_ptr<state> s, deferred<> first);
+  static task<> beats(std::shared_ptr<state> s, deferred<> first, std::uint64_t round);
   std::shared_ptr<state> state_;
 };
 

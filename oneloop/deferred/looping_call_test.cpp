@@ -221,5 +221,23 @@ TEST(looping_call, refuses_what_makes_no_sense) {
   EXPECT_FALSE(c.running()) << "the loop ended it";
 }
 
+TEST(looping_call, stopped_and_started_again_it_beats_at_the_new_interval_only) {
+  run_virtual([] {
+    int beats = 0;
+    const looping_call c{[&] { ++beats; }};
+    const auto first = c.start(1s);
+    await(sleep_for(2500ms));
+    EXPECT_EQ(beats, 3);
+    c.stop();
+    const auto second = c.start(10s);  // the first has not seen its end yet
+    await(sleep_for(25s));
+    EXPECT_EQ(beats, 6);
+    EXPECT_TRUE(first.called());
+    EXPECT_TRUE(c.running() && !second.called());
+    c.stop();
+    await(second);
+  });
+}
+
 }  // namespace
 }  // namespace oneloop

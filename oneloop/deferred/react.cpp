@@ -81,7 +81,10 @@ int run_reactor(loop& l, std::move_only_function<deferred<int>()> main) {
   } catch (...) {
     code = exit_code(failure{std::current_exception()}, false);
   }
-  for (auto& f : std::exchange(l.extension<reactor>().after, {})) f();
+  reactor& r = l.extension<reactor>();
+  r.before.clear();  // the loop may be given to another react
+  r.stop.reset();
+  for (auto& f : std::exchange(r.after, {})) f();
   return code;
 }
 

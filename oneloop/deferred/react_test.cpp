@@ -158,5 +158,18 @@ TEST(react, a_callback_cannot_block_and_says_so) {
   EXPECT_NE(log.text().find("react: main failed: await"), std::string::npos) << log.text();
 }
 
+TEST(react, a_loop_may_be_used_again) {
+  loop l{"virtual"};
+  int hooks = 0;
+  auto stopped = [&] {
+    before_shutdown([&] { ++hooks; });
+    stop_reactor();
+    return defer(sleep_for(1h)).add_callback([] { return 5; });
+  };
+  EXPECT_EQ(react(l, stopped), 0);
+  EXPECT_EQ(react(l, [] { return defer(sleep_for(1h)).add_callback([] { return 5; }); }), 5);
+  EXPECT_EQ(hooks, 1);
+}
+
 }  // namespace
 }  // namespace oneloop

@@ -48,13 +48,6 @@ namespace detail {
 
 class end_watch;
 
-/// Until a child has ended, well or badly; asks for nothing.
-class ended_wait : public join_wait {
- public:
-  explicit ended_wait(join_state& s) noexcept : join_wait{s} {}
-  void await_resume() const noexcept {}
-};
-
 /// When a link fires.
 enum class link_when { ended, succeeded, failed };
 
@@ -268,15 +261,6 @@ auto spawn(F&& fn, A&& a, B&& b, C&& c, More&&... more) {
   return detail::spawn_here(std::source_location{}, std::forward<F>(fn), std::forward<A>(a),
                             std::forward<B>(b), std::forward<C>(c), std::forward<More>(more)...);
 }
-
-/// A delay and the line of the call; a duration converts to it.
-struct delay_at {
-  template <std::convertible_to<duration> D>
-  // NOLINTNEXTLINE(google-explicit-constructor): converting is its purpose
-  delay_at(D d, std::source_location a = std::source_location::current()) : delay{d}, at{a} {}
-  duration delay;
-  std::source_location at;
-};
 
 /// The same, in `d`: until then it is a record and a timer, without a stack. Not for coroutines.
 template <class F, class... Args>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "oneloop/channel/select.hpp"
+#include "oneloop/fiber/fiber_test.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/scope/gather.hpp"
 #include "oneloop/scope/timeout.hpp"
@@ -18,12 +19,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class F>
-void run_virtual(F&& fn) {
-  loop l{"virtual"};
-  run(l, std::forward<F>(fn));
-}
+using test::run_virtual;
 
 int slow_sum(int a, int b) {
   await(sleep_for(1s));

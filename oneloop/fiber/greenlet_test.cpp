@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "oneloop/fiber/fiber_test.hpp"
 #include "oneloop/fiber/green.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/fiber/timeout.hpp"
@@ -16,12 +17,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class F>
-void run_virtual(F&& fn) {
-  loop l{"virtual"};
-  run(l, std::forward<F>(fn));
-}
+using test::run_virtual;
 
 greenlet here() { return greenlet::current(); }
 greenlet up() { return greenlet::current().parent(); }

@@ -138,6 +138,7 @@ class imap_results {
   std::optional<T> next() {
     if (!taken_) taken_ = await(core_->results.receive());
     if (!taken_) {
+      if (auto e = feeder_.exception()) std::rethrow_exception(std::move(e));
       if (core_->feeding) std::rethrow_exception(std::exchange(core_->feeding, nullptr));
       return std::nullopt;
     }
@@ -369,6 +370,16 @@ class ONELOOP_API fiber_group {
         core->feeding = std::current_exception();
       }
     });
+    // One that never began (there was no stack for it) has closed nothing.
+    detail::watch_end(
+        feeder.checked(), detail::link_when::ended, true,
+        [core] {
+          if (core->fed) return;
+          core->fed = true;
+          core->feeding = std::make_exception_ptr(cancelled_error{"imap"});
+          core->close_if_over();
+        },
+        std::source_location::current());
     return imap_results<value>{std::move(core), std::move(feeder)};
   }
 

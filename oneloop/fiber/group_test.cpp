@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "oneloop/base/log.hpp"
+#include "oneloop/fiber/fiber_test.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/fiber/timeout.hpp"
 
@@ -17,12 +18,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class F>
-void run_virtual(F&& fn) {
-  loop l{"virtual"};
-  run(l, std::forward<F>(fn));
-}
+using test::run_virtual;
 
 void wait_forever() { await(sleep_forever()); }
 duration passed(time_point since) { return loop::current()->now() - since; }

@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "oneloop/fiber/fiber_test.hpp"
 #include "oneloop/fiber/green.hpp"
 #include "oneloop/fiber/run.hpp"
 
@@ -13,12 +14,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class F>
-void run_virtual(F&& fn) {
-  loop l{"virtual"};
-  run(l, std::forward<F>(fn));
-}
+using test::run_virtual;
 
 fiber_local<int> number{7};
 fiber_local<std::string> text;

@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "oneloop/base/sanitized_test.hpp"
 #include "oneloop/fiber/greenlet.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/fiber/spawn.hpp"
@@ -22,18 +23,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
+using test::sanitized;
 
 [[gnu::noinline]] int deeper(int n, volatile char* above) {
   volatile char frame[1024];

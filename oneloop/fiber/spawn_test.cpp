@@ -11,6 +11,7 @@
 
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/channel/select.hpp"
+#include "oneloop/fiber/fiber_test.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/gather.hpp"
@@ -22,6 +23,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
+using test::run_virtual;
 
 task<int> add_later(int a, int b) {
   co_await sleep_for(1s);
@@ -34,12 +36,6 @@ int add_later_fiber(int a, int b) {
 void fail_later() {
   await(sleep_for(1s));
   throw std::runtime_error{"child"};
-}
-
-template <class F>
-void run_virtual(F&& fn) {
-  loop l{"virtual"};
-  run(l, std::forward<F>(fn));
 }
 
 TEST(spawn, join_gives_the_result_of_a_coroutine_and_of_a_fiber) {

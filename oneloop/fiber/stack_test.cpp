@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/base/sanitized_test.hpp"
 #include "oneloop/fiber/switch.hpp"
 
 namespace {
@@ -19,18 +20,7 @@ namespace {
 using oneloop::guard_method;
 using oneloop::stack;
 using oneloop::stack_pool;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
+using oneloop::test::sanitized;
 
 bool has_markers() { return stack_pool{}.guard() == guard_method::marker; }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "oneloop/channel/channel.hpp"
+#include "oneloop/fiber/fiber_test.hpp"
 #include "oneloop/fiber/green.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/scope/gather.hpp"
@@ -16,12 +17,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class F>
-void run_virtual(F&& fn) {
-  loop l{"virtual"};
-  run(l, std::forward<F>(fn));
-}
+using test::run_virtual;
 
 duration passed(time_point since) { return loop::current()->now() - since; }
 

@@ -181,13 +181,13 @@ void client_cores::close(const loop* except) noexcept {
     // While the lock is held no loop ends with a core of ours.
     const std::scoped_lock hold{mutex_};
     closed_ = true;
-    for (const known& k : cores_) {
-      if (k.home == except) continue;
+    for (known& k : cores_) {
+      if (k.home == except || k.told) continue;
       const bool undriven = loop::current() == nullptr && k.home->on_own_thread();
       if (k.home == loop::current() || (undriven && k.thread == std::this_thread::get_id())) {
         mine.push_back(k);
       } else {
-        k.home->post([home = k.home, core = k.core] { end_core(*home, core); });
+        k.told = k.home->post([home = k.home, core = k.core] { end_core(*home, core); });
       }
     }
   }

@@ -88,6 +88,7 @@ class client_cores : public std::enable_shared_from_this<client_cores> {
     client_core* core;
     loop* home;
     std::thread::id thread;  // that first ran it there
+    bool told = false;       // the end is on its way to that loop, and must not be told twice
   };
   mutable std::mutex mutex_;
   bool closed_ = false;

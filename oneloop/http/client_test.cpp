@@ -655,6 +655,24 @@ TEST_P(http_client_on, destroyed_in_the_thread_that_used_it_last) {
   serving.join();
 }
 
+// Each time the loop is told; once is enough.
+TEST_P(http_client_on, closed_and_destroyed_while_another_of_its_loops_stands_still) {
+  with_server(numbered, [](server& s) -> task<> {
+    auto elsewhere = [&] {
+      loop first{GetParam()}, second{GetParam()};
+      {
+        client c;
+        EXPECT_EQ(run(first, fetch(c, s.at())), "1.1");
+        run(second, c.close());
+      }
+      auto a_moment = []() -> task<> { co_await sleep_for(1ms); };
+      run(first, a_moment());
+    };
+    co_await to_thread(std::ref(elsewhere));
+    co_await eventually([&] { return s.open == 0; });
+  });
+}
+
 TEST_P(http_client_on, a_response_may_die_after_its_loop) {
   auto script = [](peer& p) -> task<> {
     (void)co_await p.request();

@@ -36,11 +36,15 @@ struct thread_crew::state : std::enable_shared_from_this<thread_crew::state> {
     if (threads >= options.limit) return;
     try {
       start_thread();
-    } catch (const std::system_error& e) {
+    } catch (...) {
       if (threads > 0) return;  // slower, but it will be done
       job.unlink();
       --queued;
-      throw error{options.name, "cannot start a thread", e.code()};
+      try {
+        throw;
+      } catch (const std::system_error& e) {
+        throw error{options.name, "cannot start a thread", e.code()};
+      }
     }
   }
 
@@ -136,6 +140,7 @@ bool thread_crew::take_back(blocking_job& job) noexcept {
 }
 
 void thread_crew::refuse_queued(const std::exception_ptr& why) noexcept {
+  if (state_->born != fork_generation()) return;
   for (;;) {
     blocking_job* job = nullptr;
     {

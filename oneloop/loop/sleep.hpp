@@ -14,6 +14,8 @@
 // Errors: none. Cost: no allocation; a sleep is 72 bytes.
 #pragma once
 
+#include <chrono>
+#include <source_location>
 #include <string>
 
 #include "oneloop/base/clock.hpp"
@@ -22,6 +24,17 @@
 #include "oneloop/loop/waiter.hpp"
 
 namespace oneloop::inline v0 {
+
+/// How long, and the line of the call; every duration converts to it.
+struct delay_at {
+  template <class R, class P>
+  // NOLINTNEXTLINE(google-explicit-constructor): converting is its purpose
+  delay_at(std::chrono::duration<R, P> d,
+           std::source_location a = std::source_location::current()) noexcept
+      : delay{std::chrono::duration_cast<duration>(d)}, at{a} {}
+  duration delay;
+  std::source_location at;
+};
 
 /// What sleep_for, sleep_until and sleep_forever return.
 class ONELOOP_API sleep_operation : timer_node {

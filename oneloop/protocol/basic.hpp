@@ -75,6 +75,7 @@ class ONELOOP_API line_only_receiver : public framed_protocol {
   bool deliver() override;
 
  private:
+  friend class line_receiver;
   std::string delimiter_{"\r\n"};
   std::size_t max_length_ = 16384;
   std::size_t seen_ = 0;  // of the input: no delimiter begins before
@@ -87,11 +88,17 @@ class ONELOOP_API line_receiver : public line_only_receiver {
   virtual void raw_data_received(bytes) {}
 
   /// From the next byte on; also in the middle of a chunk.
-  void set_raw_mode() noexcept { raw_ = true; }
+  void set_raw_mode() noexcept {
+    raw_ = true;
+    seen_ = 0;
+  }
   /// Lines again, beginning with `rest`: what raw_data_received was given and did not want.
   void set_line_mode(bytes rest = {});
   /// What has come and was not delivered, taken out.
-  std::string clear_line_buffer() { return consume_all(); }
+  std::string clear_line_buffer() {
+    seen_ = 0;
+    return consume_all();
+  }
 
  protected:
   bool deliver() override;

@@ -299,5 +299,14 @@ TEST(IntStringReceiver, KeepsItsLimits) {
   EXPECT_THROW(q.send_string(std::string(256, 'x')), error);
 }
 
+TEST(LineReceiver, ForgetsWhereItHasLookedWhenItIsCleared) {
+  lines p;
+  testing::string_transport t{p};
+  t.receive("abc");
+  EXPECT_EQ(p.clear_line_buffer(), "abc");
+  t.receive("\r\nd\r\n");
+  EXPECT_EQ(p.got, (strings{"", "d"}));
+}
+
 }  // namespace
 }  // namespace oneloop::inline v0

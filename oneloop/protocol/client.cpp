@@ -92,17 +92,18 @@ void connector::connect() {
   phase_ = phase::connecting;
   if (!std::exchange(started_, true)) factory_->do_start();
   auto self = shared_from_this();
-  attempt_ = defer(attempt(how_.get()))
-                 .add_callback([self](connected_socket s) {
-                   self->attempt_.reset();
-                   auto p = self->factory_->build_protocol(s.peer);
-                   const bool wanted = p != nullptr;
-                   if (!wanted) p = std::make_shared<protocol>();
-                   self->phase_ = phase::connected;
-                   begin(*self->how_, std::move(s), std::move(p), self->factory_, self);
-                   if (!wanted) self->disconnect();
-                 })
-                 .add_errback([self](failure f) { self->failed(std::move(f)); });
+  attempt_ =
+      defer(attempt(how_.get()))
+          .add_callback([self](connected_socket s) {
+            self->attempt_.reset();
+            self->phase_ = phase::connected;
+            auto p = self->factory_->build_protocol(s.peer);
+            const bool wanted = p != nullptr;
+            if (!wanted) p = std::make_shared<protocol>();
+            begin(*self->how_, std::move(s), std::move(p), wanted ? self->factory_ : nullptr, self);
+            if (!wanted) self->disconnect();
+          })
+          .add_errback([self](failure f) { self->failed(std::move(f)); });
   factory_->started_connecting(*this);
 }
 
@@ -119,22 +120,27 @@ void connector::disconnect() {
   }
 }
 
+struct connector::settling {
+  connector& c;
+  ~settling() { c.settle(); }  // also if the factory's callback throws
+};
+
 void connector::failed(failure reason) {
   attempt_.reset();
   phase_ = phase::disconnected;
+  const settling at_end{*this};
   factory_->client_connection_failed(*this, std::move(reason));
-  settle();
 }
 
 void connector::lost(failure reason) {
   transport_ = nullptr;
   phase_ = phase::disconnected;
+  const settling at_end{*this};
   factory_->client_connection_lost(*this, std::move(reason));
-  settle();
 }
 
 /// Unless the factory has connected again.
-void connector::settle() {
+void connector::settle() noexcept {
   if (phase_ == phase::disconnected && std::exchange(started_, false)) factory_->do_stop();
 }
 
@@ -205,7 +211,7 @@ void reconnecting_client_factory::stop_trying() {
 
 void reconnecting_client_factory::retry(connector& c) {
   connector_ = c.weak_from_this();
-  if (!trying_ || waiting_) return;
+  if (!trying_ || (waiting_ && !waiting_->called())) return;  // called: that one was cancelled
   if (max_retries_ && retries_ >= *max_retries_) {
     log(severity::warning,
         "connect " + c.destination() + ": given up after " + std::to_string(retries_) + " retries");

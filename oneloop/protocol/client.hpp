@@ -56,7 +56,8 @@ class ONELOOP_API connector : public std::enable_shared_from_this<connector> {
   friend class connection;
   void failed(failure reason);
   void lost(failure reason);
-  void settle();
+  struct settling;
+  void settle() noexcept;
 
   std::unique_ptr<dialling> how_;
   std::shared_ptr<client_factory> factory_;

@@ -411,6 +411,44 @@ TEST(Connectors, AnAttemptTimesOut) {
   });
 }
 
+TEST(Connectors, AFactoryThatThrowsIsStoppedAllTheSame) {
+  on_virtual_loop([]() -> task<> {
+    auto f = make_shared<noting>([] { return nullptr; });
+    f->on_end = [](connector&) { throw std::runtime_error{"from a callback"}; };
+    auto c = make_shared<connector>(dialling{"nowhere",
+                                             []() -> task<connected_socket> {
+                                               co_await yield_now();
+                                               throw std::runtime_error{"no way"};
+                                             },
+                                             30s},
+                                    f);
+    c->connect();
+    co_await sleep_for(1s);
+    EXPECT_EQ(f->log, "start connecting failed stop ");
+  });
+}
+
+TEST_P(Clients, StopTryingFromBuildProtocolLeavesTheConnectionAlone) {
+  struct once final : reconnecting_client_factory {
+    shared_ptr<protocol> build_protocol(const socket_address&) override {
+      stop_trying();
+      return made;
+    }
+    shared_ptr<recorder> made = make_shared<recorder>();
+  };
+  go([]() -> task<> {
+    auto port = listen_tcp(any_port, factory_of<protocol>());
+    auto f = make_shared<once>();
+    auto c = connect_tcp("127.0.0.1", port.port(), f);
+    auto made = until(*f->made, [&] { return f->made->made != 0; });
+    co_await std::move(made);
+    EXPECT_EQ(c->state(), connector::phase::connected);
+    c->disconnect();
+    auto end = until_lost(f->made);
+    co_await std::move(end);
+  });
+}
+
 }  // namespace
 ON_BACKENDS(Clients);
 }  // namespace oneloop::inline v0::test

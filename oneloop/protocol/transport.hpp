@@ -12,8 +12,9 @@
 // as there are any. Beyond `write_limit` bytes a write throws errc::limit_exceeded (and so ends the
 // connection, unless the caller catches it).
 // *Threads*: the loop that the connection lives on; other threads get wrong_thread: let
-// `loop::post` carry the call. *Lifetime*: a transport is valid for as long as its protocol, also
-// after connection_lost; then it does nothing.
+// `loop::post` carry the call. *Lifetime*: `transport()` may be called for as long as the protocol
+// lives; after connection_lost it is one that does nothing. A reference that was kept from before
+// is valid until the protocol's connection_lost has returned.
 #pragma once
 
 #include <cstddef>

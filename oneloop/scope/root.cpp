@@ -135,12 +135,13 @@ std::string loop::dump() {
 }
 
 namespace {
-// Ends the root with its thread. If that comes in the middle of a wait (`exit` was called in a task
-// that the thread waits for), code that stands on it is still there: it is left as it is.
+// Ends the root with its thread. If that comes in the middle of a wait or a job (`exit` was called
+// in a task that the thread waits for, or on a pool), code that stands on it is still there, and
+// others know its scopes: it is left as it is.
 struct root_holder {
   ~root_holder() { reset(); }
   void reset() noexcept {
-    if (root != nullptr && !root->driving()) delete root;
+    if (root != nullptr && !root->in_use()) delete root;
     root = nullptr;
   }
   thread_root* root = nullptr;

@@ -95,6 +95,8 @@ class ONELOOP_API thread_root {
   };
   /// In the middle of driving it.
   [[nodiscard]] bool driving() const noexcept { return loop_ != nullptr && loop_->running(); }
+  /// In the middle of driving it, or of a job.
+  [[nodiscard]] bool in_use() const noexcept { return driving() || current_ != &self_; }
 
  private:
   friend class thread_party;

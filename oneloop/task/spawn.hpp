@@ -222,6 +222,13 @@ class ONELOOP_API join_wait : private join_holder, public parking_operation<join
   enlisted attempt(waiter* w) noexcept;
 };
 
+/// Until a child has ended, well or badly; asks for nothing.
+class ended_wait : public join_wait {
+ public:
+  explicit ended_wait(join_state& s) noexcept : join_wait{s} {}
+  void await_resume() const noexcept {}
+};
+
 /// The scope of the handle around a child's code.
 class ONELOOP_API join_scope {
  public:

@@ -151,14 +151,6 @@ class future_wait : public Base {
   future_control* control_;
 };
 
-class done_wait : public join_wait {
- public:
-  void await_resume() const noexcept {}
-
- protected:
-  explicit done_wait(join_state& s) noexcept : join_wait{s} {}
-};
-
 }  // namespace detail
 
 /// What awaiting a future is: its result, or its failure.
@@ -171,9 +163,9 @@ class future_operation : public detail::future_wait<T, join_operation<T>> {
 
 /// What future::finished is.
 template <class T>
-class future_end : public detail::future_wait<T, detail::done_wait> {
+class future_end : public detail::future_wait<T, detail::ended_wait> {
  public:
-  explicit future_end(detail::future_state<T>& s) : detail::future_wait<T, detail::done_wait>{s} {}
+  explicit future_end(detail::future_state<T>& s) : detail::future_wait<T, detail::ended_wait>{s} {}
 };
 
 template <class T = void>

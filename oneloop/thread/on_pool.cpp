@@ -82,6 +82,9 @@ struct stealing_pool::core final : detail::call_executor, std::enable_shared_fro
   }
 
   void push(blocking_job& job) {
+    if (born != fork_generation()) {  // before the mutex, which a thread of the parent may hold
+      throw error{errc::loop_after_fork, name_ + ": these threads are the parent process's"};
+    }
     if (!started.load(std::memory_order_acquire)) start();
     if (stopping.load(std::memory_order_acquire)) throw closed_error{name_};
     if (worker* w = mine()) {
@@ -97,9 +100,6 @@ struct stealing_pool::core final : detail::call_executor, std::enable_shared_fro
 
   void start() {
     const std::scoped_lock hold{mutex};
-    if (born != fork_generation()) {
-      throw error{errc::loop_after_fork, name_ + ": these threads are the parent process's"};
-    }
     if (started.load(std::memory_order_relaxed) || stopping.load(std::memory_order_relaxed)) return;
     while (count.load(std::memory_order_relaxed) < size) add_worker();
     started.store(true, std::memory_order_release);

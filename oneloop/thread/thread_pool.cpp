@@ -7,6 +7,7 @@
 #include <string>
 
 #include "oneloop/base/log.hpp"
+#include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/scope/await.hpp"
 #include "oneloop/scope/root.hpp"
 
@@ -72,6 +73,7 @@ struct thread_pool::core : std::enable_shared_from_this<thread_pool::core> {
   std::list<job_scope> scopes;  // of the threads
   bool broken = false;
   bool stopping = false;
+  std::uint32_t born = fork_generation();
   thread_crew crew;
 };
 
@@ -86,6 +88,7 @@ thread_pool::thread_pool(std::size_t threads, thread_pool_options options) {
 
 thread_pool::~thread_pool() {
   core& c = *core_;
+  if (c.born != fork_generation()) return;
   {
     const std::scoped_lock hold{c.mutex};
     c.stopping = true;
@@ -114,6 +117,7 @@ void thread_pool::add(std::unique_ptr<blocking_job> job) {
 }
 
 void thread_pool::shutdown(bool wait, bool cancel_futures) {
+  if (core_->born != fork_generation()) return;  // the threads are the parent process's
   core_->crew.close();
   if (cancel_futures) core_->crew.refuse_queued(nullptr);
   if (wait) await(ended());

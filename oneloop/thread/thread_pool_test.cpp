@@ -322,5 +322,18 @@ TEST(thread_pool_death, the_program_ends_all_the_same) {
   EXPECT_EXIT(end_with_pools_at_work(), testing::ExitedWithCode(7), "");
 }
 
+// The pool dies while the thread that runs its destructor is in the middle of a job.
+[[noreturn]] void end_in_a_job() {
+  static thread_pool pool{1, thread_pool_options{}.grace(10ms)};
+  (void)pool.submit([] { std::exit(7); });
+  std::this_thread::sleep_for(1h);
+  std::abort();
+}
+
+TEST(thread_pool_death, a_job_may_end_the_program) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(end_in_a_job(), testing::ExitedWithCode(7), "");
+}
+
 }  // namespace
 }  // namespace oneloop
