@@ -272,6 +272,9 @@ void start_thread_child(nursery& n, spawn_info info, std::move_only_function<voi
   } catch (const std::system_error& e) {
     n.ended(nullptr);
     throw error{"start a thread", info.name, e.code()};
+  } catch (...) {
+    n.ended(nullptr);
+    throw;
   }
 }
 

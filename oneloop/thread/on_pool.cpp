@@ -7,6 +7,7 @@
 #include <chrono>
 #include <deque>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "oneloop/base/log.hpp"
@@ -118,20 +119,23 @@ struct stealing_pool::core final : detail::call_executor, std::enable_shared_fro
   /// The thread of a worker waits for something that is not ours, or does so no longer: another one
   /// takes its place.
   void hold_up(bool now) noexcept {
-    const std::scoped_lock hold{mutex};
-    held_up += now ? 1 : std::size_t(-1);
-    const std::size_t n = count.load(std::memory_order_relaxed);
-    if (!now || !sleepers.empty() || n - held_up >= size) return;
-    if (stopping.load(std::memory_order_relaxed)) return;
-    if (n == workers.size()) {
-      log(severity::warning, "'" + name_ + "': all its threads wait, and more are not started");
-      return;
+    {
+      const std::scoped_lock hold{mutex};
+      held_up += now ? 1 : std::size_t(-1);
+      const std::size_t n = count.load(std::memory_order_relaxed);
+      if (!now || !sleepers.empty() || n - held_up >= size) return;
+      if (stopping.load(std::memory_order_relaxed)) return;
+      if (n != workers.size()) {
+        try {
+          add_worker();
+        } catch (...) {
+          // It has to do with those it has.
+        }
+        return;
+      }
+      if (std::exchange(said_full, true)) return;
     }
-    try {
-      add_worker();
-    } catch (...) {
-      // It has to do with those it has.
-    }
+    log(severity::warning, "'" + name_ + "': all its threads wait, and more are not started");
   }
 
   void wake_one() noexcept {
@@ -184,6 +188,7 @@ struct stealing_pool::core final : detail::call_executor, std::enable_shared_fro
   std::vector<std::atomic<worker*>> workers{size + most_spare};  // the first `count`
   std::atomic<std::size_t> count{0};
   std::size_t held_up = 0;
+  bool said_full = false;
   std::atomic<bool> started{false};
   std::atomic<bool> stopping{false};
   std::atomic<std::size_t> idle{0};
