@@ -16,7 +16,7 @@ deferred<> serve(net::endpoint at) {
 
 int main(int argc, char** argv) try {
   const std::string port = argc > 1 ? argv[1] : "7000";
-  return react(serve, net::endpoint::parse("127.0.0.1:" + port).value());
+  return react(serve, net::endpoint{"127.0.0.1:" + port});
 } catch (const std::exception& e) {
   std::cerr << "echo/callbacks [PORT]: " << e.what() << "\n";
   return 1;

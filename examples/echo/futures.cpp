@@ -12,7 +12,7 @@ void echo(net::tcp_stream peer) {
 
 int main(int argc, char** argv) try {
   const std::string port = argc > 1 ? argv[1] : "7000";
-  net::tcp_listener listener{net::endpoint::parse("127.0.0.1:" + port).value()};
+  net::tcp_listener listener{net::endpoint{"127.0.0.1:" + port}};
   std::cout << "listening on " << listener.local_endpoint().to_string() << std::endl;
   thread_pool pool{100};  // the 101st connection waits until another has ended
   for (;;) pool.submit(echo, await(listener.accept()));

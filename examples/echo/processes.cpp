@@ -17,8 +17,7 @@ task<> echo(net::tcp_stream peer) {
 // In each worker; the kernel deals out the connections among their listeners.
 task<> serve(nursery& n, process::message_pipe& parent) {
   const auto at = co_await parent.receive();
-  net::tcp_listener listener{net::endpoint::parse(at.value()).value(),
-                             net::listen_options{}.reuse_port()};
+  net::tcp_listener listener{net::endpoint{at.value()}, net::listen_options{}.reuse_port()};
   co_await parent.send(listener.local_endpoint().to_string());
   for (;;) n.start(echo, co_await listener.accept());
 }

@@ -16,7 +16,7 @@ void serve(nursery& n, net::tcp_listener& listener) {
 
 int main(int argc, char** argv) try {
   const std::string port = argc > 1 ? argv[1] : "7000";
-  net::tcp_listener listener{net::endpoint::parse("127.0.0.1:" + port).value()};
+  net::tcp_listener listener{net::endpoint{"127.0.0.1:" + port}};
   std::cout << "listening on " << listener.local_endpoint().to_string() << std::endl;
   with_nursery(serve, listener);
 } catch (const std::exception& e) {

@@ -37,7 +37,7 @@ int main(int argc, char** argv) try {
       co_return http::server_response{404};
     co_return http::server_response{}.body(gif, "image/gif");
   };
-  net::tcp_listener listener{net::endpoint::parse("127.0.0.1:" + port).value()};
+  net::tcp_listener listener{net::endpoint{"127.0.0.1:" + port}};
   std::cout << "http://" << listener.local_endpoint().to_string() << "/flags" << std::endl;
   run(http::serve(listener, answer));
 } catch (const std::exception& e) {

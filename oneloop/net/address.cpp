@@ -208,6 +208,14 @@ bool ip_address::is_public() const noexcept { return special_kind().empty(); }
 
 // ---- endpoints ----
 
+endpoint::endpoint(std::string_view text) {
+  const auto parsed = parse(text);
+  if (!parsed) {
+    throw error{system_code(EINVAL), "endpoint '" + std::string{text} + "': not ADDRESS:PORT"};
+  }
+  *this = *parsed;
+}
+
 std::optional<endpoint> endpoint::parse(std::string_view text) noexcept {
   const auto colon = text.rfind(':');
   if (colon == text.npos) return {};

@@ -128,7 +128,9 @@ class ONELOOP_API endpoint {
   constexpr endpoint(ip_address address, std::uint16_t port) noexcept
       : address_{address}, port_{port} {}
 
-  /// "127.0.0.1:81" or "[::1]:81". Names are not looked up.
+  /// "127.0.0.1:81" or "[::1]:81". Names are not looked up. Throws error if it is anything else.
+  explicit endpoint(std::string_view text);
+  /// The same; nothing if it is anything else.
   [[nodiscard]] static std::optional<endpoint> parse(std::string_view text) noexcept;
 
   [[nodiscard]] constexpr const ip_address& address() const noexcept { return address_; }

@@ -63,6 +63,13 @@ TEST(endpoint, refuses_what_is_no_endpoint) {
                            "[127.0.0.1]:80", "127.0.0.1:-1", "127.0.0.1:8 0", "[::1]80", "[]:80"}) {
     EXPECT_FALSE(endpoint::parse(text)) << text;
   }
+  EXPECT_EQ(endpoint{"[::1]:80"}.port(), 80);
+  try {
+    EXPECT_EQ(endpoint{"127.0.0.1:x"}.port(), 0);
+    ADD_FAILURE() << "was taken";
+  } catch (const error& e) {
+    EXPECT_STREQ(e.what(), "endpoint '127.0.0.1:x': not ADDRESS:PORT");
+  }
 }
 
 TEST(endpoint, survives_the_way_to_the_kernel_and_back) {
