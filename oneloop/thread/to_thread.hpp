@@ -168,18 +168,21 @@ class callback_time {
   loop& home_;
 };
 
-template <class F, class... Args>
-auto call_back(call_ref call, F fn, Args... args) -> std::invoke_result_t<F, Args...> {
-  const callback_time here{*call};
-  return std::invoke(std::move(fn), std::move(args)...);
-}
-template <class F, class... Args>
-  requires is_task_v<std::remove_cvref_t<std::invoke_result_t<F, Args...>>>
-auto call_back(call_ref call, F fn, Args... args) -> std::invoke_result_t<F, Args...> {
-  const callback_time here{*call};
-  auto t = std::invoke(std::move(fn), std::move(args)...);
-  co_return co_await std::move(t);
-}
+// An object, because clang 16 finds no single function in a template with constraints.
+struct call_back {
+  template <class F, class... Args>
+  auto operator()(call_ref call, F fn, Args... args) const -> std::invoke_result_t<F, Args...> {
+    const callback_time here{*call};
+    return std::invoke(std::move(fn), std::move(args)...);
+  }
+  template <class F, class... Args>
+    requires is_task_v<std::remove_cvref_t<std::invoke_result_t<F, Args...>>>
+  auto operator()(call_ref call, F fn, Args... args) const -> std::invoke_result_t<F, Args...> {
+    const callback_time here{*call};
+    auto t = std::invoke(std::move(fn), std::move(args)...);
+    co_return co_await std::move(t);
+  }
+};
 
 }  // namespace detail
 
@@ -243,8 +246,8 @@ auto from_thread(F&& fn, Args&&... args) -> typename detail::spawned<F, Args...>
   joinable<value_type> handle;
   const bool sent = call.to_origin([&](loop& home) {
     call.retain();
-    handle = spawn_on(home, detail::call_back<std::decay_t<F>, std::decay_t<Args>...>,
-                      detail::call_ref{&call}, std::forward<F>(fn), std::forward<Args>(args)...);
+    handle = spawn_on(home, detail::call_back{}, detail::call_ref{&call}, std::forward<F>(fn),
+                      std::forward<Args>(args)...);
   });
   if (!sent) throw cancelled{};
   return await_owned(handle);
