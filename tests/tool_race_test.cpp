@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "oneloop/base/sanitized_test.hpp"
 #include "oneloop/check/model.hpp"
 #include "tool.hpp"
 
@@ -57,6 +58,7 @@ TEST_F(races, table_has_a_line_a_model_that_says_how_it_waits) {
 }
 
 TEST_F(races, model_that_fails_is_named_and_makes_it_fail) {
+  if (oneloop::test::sanitized) GTEST_SKIP() << "a sanitizer needs address space of its own";
   // With so little memory there is no room for the stacks of so many threads.
   const auto o = outcome_of({"/bin/sh", "-c",
                              "ulimit -v 300000; exec " + tool_path() +
