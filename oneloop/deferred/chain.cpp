@@ -196,6 +196,18 @@ void chain::push(chain_link* l) noexcept {
   last_ = l;
 }
 
+// Awaits that were given up: one that is awaited again and again, in vain, must not grow.
+void chain::sweep() noexcept {
+  added_ = 0;
+  for (chain_link* l = std::exchange(first_, nullptr); l != nullptr;) {
+    std::unique_ptr<chain_link> link{std::exchange(l, l->next)};
+    if (!link->wanted()) continue;
+    push(link.release());
+    ++added_;
+  }
+  sweep_at_ = 2 * added_ + 16;
+}
+
 chain_link* chain::pop() noexcept {
   chain_link* l = first_;
   if (l != nullptr) first_ = l->next;
@@ -308,8 +320,15 @@ void chain::check_add(const std::type_info& from, const char* what) const {
 
 void chain::add(std::unique_ptr<chain_link> link, const std::type_info& to) {
   end_ = &to;
+  if (++added_ >= sweep_at_) sweep();
   push(link.release());
   run();
+}
+
+std::size_t chain::links() const noexcept {
+  std::size_t n = 0;
+  for (const chain_link* l = first_; l != nullptr; l = l->next) ++n;
+  return n;
 }
 
 void chain::chain_to(chain_ref to, const std::type_info& nothing) {

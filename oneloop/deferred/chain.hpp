@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -44,6 +45,8 @@ struct ONELOOP_API chain_link {
   /// Leaves a value or an error, or a chain to wait for. What it gives is null, or (a reference to)
   /// the chain to which it has handed the result, and which runs next.
   virtual chain* run(chain& c) noexcept = 0;
+  /// False: nobody waits for it any more, and it may go without having run.
+  [[nodiscard]] virtual bool wanted() const noexcept { return true; }
   chain_link* next = nullptr;
 };
 
@@ -100,6 +103,9 @@ class ONELOOP_API chain {
   /// The error has been shown to somebody: it is not reported.
   void seen() noexcept { seen_ = true; }
 
+  // ---- for tests ----
+  [[nodiscard]] std::size_t links() const noexcept;
+
  private:
   struct message;
   struct continuation;
@@ -111,6 +117,7 @@ class ONELOOP_API chain {
   void settle_pending() noexcept;
   void push(chain_link* l) noexcept;
   chain_link* pop() noexcept;
+  void sweep() noexcept;
   bool post(std::unique_ptr<message> m);
   static void reap(chain* dead) noexcept;
   void drop(bool at_home) noexcept;
@@ -126,6 +133,8 @@ class ONELOOP_API chain {
   std::thread::id thread_;
   chain_link* first_ = nullptr;
   chain_link* last_ = nullptr;
+  std::uint32_t added_ = 0;  // links, since the last sweep and before
+  std::uint32_t sweep_at_ = 16;
   chain* pending_ = nullptr;  // owned: what the link that just ran wants to wait for
   chain* inner_ = nullptr;    // what this waits for; its continuation owns this
   chain* below_ = nullptr;    // in the stack of chains being run, or in the list of the dead

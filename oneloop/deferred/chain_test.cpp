@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <expected>
 #include <memory>
 #include <stdexcept>
@@ -379,6 +380,22 @@ TEST(chain, what_dies_with_a_callback_may_fire_the_deferred_that_it_returned) {
       .add_callback([&](int v) { got = v; });
   outer.callback(1);
   EXPECT_EQ(got, 7);
+}
+
+TEST(chain, awaited_in_vain_again_and_again_it_does_not_grow) {
+  loop l{"virtual"};
+  run(l, []() -> task<> {
+    const deferred<int> d;
+    for (int i = 0; i < 1000; ++i) {
+      auto waiting = move_on_after(std::chrono::milliseconds{1}, d);
+      const auto r = co_await std::move(waiting);
+      EXPECT_FALSE(r);
+    }
+    EXPECT_LT(d.shared()->links(), 100U);
+    d.callback(1);
+    const int v = co_await d;
+    EXPECT_EQ(v, 1);
+  });
 }
 
 }  // namespace

@@ -108,6 +108,7 @@ class delivery final : public chain_link {
     to_->finish(std::move(failed), true);
     return nullptr;
   }
+  [[nodiscard]] bool wanted() const noexcept override { return to_->held(); }
 
  private:
   join_ref<join_state_of<T>, false> to_;
