@@ -48,6 +48,26 @@ namespace detail {
 
 class end_watch;
 
+/// Goes through what `source.next()` gives, a std::optional<T>, until it gives nothing.
+template <class Source, class T>
+class next_iterator {
+ public:
+  using value_type = T;
+  using difference_type = std::ptrdiff_t;
+  explicit next_iterator(Source& source) : source_{&source}, now_{source.next()} {}
+  T& operator*() const { return *now_; }
+  next_iterator& operator++() {
+    now_ = source_->next();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(const next_iterator& i, std::default_sentinel_t) { return !i.now_; }
+
+ private:
+  Source* source_;
+  mutable std::optional<T> now_;
+};
+
 /// When a link fires.
 enum class link_when { ended, succeeded, failed };
 
@@ -317,23 +337,7 @@ class ended_fibers {
     return fibers_[*i];
   }
 
-  class iterator {
-   public:
-    using value_type = Fiber;
-    using difference_type = std::ptrdiff_t;
-    explicit iterator(ended_fibers& all) : all_{&all}, now_{all.next()} {}
-    const Fiber& operator*() const { return *now_; }
-    iterator& operator++() {
-      now_ = all_->next();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    friend bool operator==(const iterator& i, std::default_sentinel_t) { return !i.now_; }
-
-   private:
-    ended_fibers* all_;
-    std::optional<Fiber> now_;
-  };
+  using iterator = detail::next_iterator<ended_fibers, Fiber>;
   iterator begin() { return iterator{*this}; }
   static std::default_sentinel_t end() noexcept { return {}; }
 

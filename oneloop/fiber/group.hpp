@@ -149,23 +149,7 @@ class imap_results {
     return f.get();
   }
 
-  class iterator {
-   public:
-    using value_type = T;
-    using difference_type = std::ptrdiff_t;
-    explicit iterator(imap_results& all) : all_{&all}, now_{all.next()} {}
-    T& operator*() const { return *now_; }
-    iterator& operator++() {
-      now_ = all_->next();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    friend bool operator==(const iterator& i, std::default_sentinel_t) { return !i.now_; }
-
-   private:
-    imap_results* all_;
-    mutable std::optional<T> now_;
-  };
+  using iterator = detail::next_iterator<imap_results, T>;
   iterator begin() { return iterator{*this}; }
   static std::default_sentinel_t end() noexcept { return {}; }
 

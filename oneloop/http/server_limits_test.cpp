@@ -6,12 +6,16 @@
 #include "oneloop/http/server_test.hpp"
 #include "oneloop/http/server_tls.hpp"
 #include "oneloop/net/tls.hpp"
+#include "oneloop/net/tls_contexts_test.hpp"
 #include "oneloop/net/unix.hpp"
 #include "oneloop/sync/event.hpp"
 #include "oneloop/testing/test_ca.hpp"
 
 namespace oneloop::http {
 namespace {
+
+using test::identity;
+using test::trust;
 
 using namespace test;
 using net::bytes_of;
@@ -198,20 +202,6 @@ class mute_stream {
 
 task<net::any_stream> muted(net::any_stream stream) {
   co_return net::any_stream{mute_stream{std::move(*stream.get_if<net::tcp_stream>())}};
-}
-
-net::tls_context identity(const testing::test_ca& ca) {
-  const auto issued = ca.issue({"localhost"});
-  net::tls_server_options o;
-  o.certificate = issued.certificate;
-  o.key = issued.key;
-  return net::tls_context::server(o);
-}
-
-net::tls_context trust(const testing::test_ca& ca) {
-  net::tls_client_options o;
-  o.ca = ca.certificate();
-  return net::tls_context::client(o);
 }
 
 /// Three connections: one idle and never used, one idle after a request, one with a request under

@@ -5,10 +5,14 @@
 
 #include "oneloop/net/net_test.hpp"
 #include "oneloop/net/tls.hpp"
+#include "oneloop/net/tls_contexts_test.hpp"
 #include "oneloop/testing/test_ca.hpp"
 
 namespace oneloop::http {
 namespace {
+
+using test::identity;
+using test::trust;
 
 using namespace test;
 
@@ -18,20 +22,6 @@ INSTANTIATE_TEST_SUITE_P(backends, http_server_tls, ::testing::ValuesIn(kernel_b
 
 task<server_response> answer(server_request& r) {
   co_return server_response{}.body(std::string{r.path()} + "\n");
-}
-
-net::tls_context identity(const testing::test_ca& ca) {
-  const auto issued = ca.issue({"localhost", "127.0.0.1"});
-  net::tls_server_options o;
-  o.certificate = issued.certificate;
-  o.key = issued.key;
-  return net::tls_context::server(o);
-}
-
-net::tls_context trust(const testing::test_ca& ca) {
-  net::tls_client_options o;
-  o.ca = ca.certificate();
-  return net::tls_context::client(o);
 }
 
 TEST_P(http_server_tls, answers_several_requests_over_one_session_and_says_goodbye) {

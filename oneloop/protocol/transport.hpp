@@ -84,7 +84,7 @@ class ONELOOP_API producer {
   producer& operator=(const producer&) = delete;
   virtual ~producer();
 
-  /// Enough for now. Asked of streaming producers only.
+  /// The transport holds enough. Asked of streaming producers only.
   virtual void pause_producing() {}
   /// A streaming producer goes on; any other writes its next piece, or unregisters.
   virtual void resume_producing() = 0;

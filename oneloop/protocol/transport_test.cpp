@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "oneloop/net/tls.hpp"
+#include "oneloop/net/tls_contexts_test.hpp"
 #include "oneloop/protocol/basic.hpp"
 #include "oneloop/protocol/protocol_test.hpp"
 #include "oneloop/testing/test_ca.hpp"
@@ -285,30 +286,17 @@ TEST_P(Transports, SendsAFileAsFastAsItIsRead) {
 
 // ---- TLS ----
 
-net::tls_context server_context(const testing::test_ca& ca) {
-  const auto c = ca.issue({"localhost", "127.0.0.1"});
-  net::tls_server_options o;
-  o.certificate = c.certificate;
-  o.key = c.key;
-  return net::tls_context::server(o);
-}
-net::tls_context client_context(const testing::test_ca& ca) {
-  net::tls_client_options o;
-  o.ca = ca.certificate();
-  return net::tls_context::client(o);
-}
-
 TEST_P(Transports, EchoOverTls) {
   const testing::test_ca ca;
   go([&]() -> task<> {
     struct echo : protocol {
       void data_received(bytes data) override { transport().write(data); }
     };
-    auto port = listen_tls(any_port, factory_of<echo>(), server_context(ca));
+    auto port = listen_tls(any_port, factory_of<echo>(), test::identity(ca));
     auto r = make_shared<recorder>();
     const std::string sent(large, 'x');
     r->on_made = [&](recorder& p) { p.transport().write(sent); };  // waits for the handshake
-    connect_tls("127.0.0.1", port.port(), giving(r), client_context(ca));
+    connect_tls("127.0.0.1", port.port(), giving(r), test::trust(ca));
     auto back = until(*r, [&] { return r->text.size() == sent.size(); });
     co_await std::move(back);
     EXPECT_EQ(r->calls, (std::vector<std::string>{"made", "handshake"}));
@@ -323,8 +311,8 @@ TEST_P(Transports, ATlsContextOfTheWrongKindIsRefusedAtOnce) {
   const testing::test_ca ca;
   go([&]() -> task<> {
     auto f = factory_of<protocol>();
-    EXPECT_THROW(listen_tls(any_port, f, client_context(ca)), misuse);
-    EXPECT_THROW(connect_tls("localhost", 1, f, server_context(ca)), misuse);
+    EXPECT_THROW(listen_tls(any_port, f, test::trust(ca)), misuse);
+    EXPECT_THROW(connect_tls("localhost", 1, f, test::identity(ca)), misuse);
     co_return;
   });
 }
@@ -337,9 +325,9 @@ TEST_P(Transports, ATlsPeerOfAnotherKindUnderstandsTheGoodbyes) {
       p.transport().write(s);
       p.transport().lose_connection();
     };
-    auto port = listen_tls(any_port, giving(r), server_context(ca));
+    auto port = listen_tls(any_port, giving(r), test::identity(ca));
     auto raw = co_await net::connect(port.get_host().endpoint());
-    auto connecting = net::connect_tls(std::move(raw), client_context(ca), "localhost");
+    auto connecting = net::connect_tls(std::move(raw), test::trust(ca), "localhost");
     auto s = co_await std::move(connecting);
     co_await s.write_all(net::bytes_of("hello"));
     auto all = read_all(s);  // throws unless the end is a clean one
@@ -354,9 +342,9 @@ TEST_P(Transports, ACutTlsStreamIsNoCleanEnd) {
   const testing::test_ca ca;
   go([&]() -> task<> {
     auto r = make_shared<recorder>();
-    auto port = listen_tls(any_port, giving(r), server_context(ca));
+    auto port = listen_tls(any_port, giving(r), test::identity(ca));
     auto raw = co_await net::connect(port.get_host().endpoint());
-    auto connecting = net::connect_tls(std::move(raw), client_context(ca), "localhost");
+    auto connecting = net::connect_tls(std::move(raw), test::trust(ca), "localhost");
     auto s = co_await std::move(connecting);
     co_await s.lower().shutdown_write();
     auto end = until_lost(r);
@@ -371,8 +359,8 @@ TEST_P(Transports, AWrongCertificateEndsBothSides) {
     auto server = make_shared<recorder>();
     auto client = make_shared<recorder>();
     client->on_made = [](recorder& p) { p.transport().write("secret"); };
-    auto port = listen_tls(any_port, giving(server), server_context(stranger));
-    connect_tls("localhost", port.port(), giving(client), client_context(ca));
+    auto port = listen_tls(any_port, giving(server), test::identity(stranger));
+    connect_tls("localhost", port.port(), giving(client), test::trust(ca));
     auto a = until_lost(client);
     co_await std::move(a);
     EXPECT_TRUE(client->lost_by<net::tls_error>());
@@ -385,8 +373,8 @@ TEST_P(Transports, AWrongCertificateEndsBothSides) {
 
 TEST_P(Transports, StartTlsInTheMiddle) {
   const testing::test_ca ca;
-  const auto server_side = server_context(ca);
-  const auto client_side = client_context(ca);
+  const auto server_side = test::identity(ca);
+  const auto client_side = test::trust(ca);
   auto server = make_shared<recorder>();
   auto client = make_shared<recorder>();
   server->on_data = [&](recorder& p, const std::string& s) {
@@ -430,7 +418,7 @@ TEST_P(Transports, CancelledInTheMiddleOfAHandshake) {
   auto r = make_shared<recorder>();
   go([&]() -> task<> {
     auto body = [&](nursery& n) -> task<> {
-      auto port = listen_tls(any_port, giving(r), server_context(ca));
+      auto port = listen_tls(any_port, giving(r), test::identity(ca));
       auto s = co_await net::connect(port.get_host().endpoint());
       co_await s.write_all(net::bytes_of("\x16\x03\x01"));  // a beginning
       auto made = until(*r, [&] { return r->made != 0; });
