@@ -57,3 +57,17 @@ tokio = {{ version = "~1.38", features = ["rt", "sync", "time"] }}
             self.commands[module] = [PYTHON, str(self.folder / source), *arguments]
         else:
             self.skipped[module] = f"Python's {module} is not installed"
+
+
+class Comparison:
+    """What a compare.py gives to bench/run, where nothing has to be started first: `commands` fills in the rest."""
+
+    def __init__(self, folder, bin_dir):
+        self.folder, self.bin = folder, bin_dir
+        self.skipped, self.fewer, self.cores = {}, {}, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass

@@ -6,18 +6,8 @@ its stack takes 8,192 bytes and its record.
 import peers
 
 
-class Setup:
+class Setup(peers.Comparison):
     items = 1_000_000
-
-    def __init__(self, folder, bin_dir):
-        self.folder, self.bin = folder, bin_dir
-        self.skipped, self.fewer = {}, {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
 
     def commands(self):
         all = peers.Peers(self.folder, self.bin)

@@ -6,18 +6,8 @@ core and one loop (runtime, thread), except "threads": two. transfer and context
 import peers
 
 
-class Setup:
+class Setup(peers.Comparison):
     items = 2_000_000
-
-    def __init__(self, folder, bin_dir):
-        self.folder, self.bin = folder, bin_dir
-        self.skipped, self.fewer, self.cores = {}, {}, {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
 
     def commands(self):
         all = peers.Peers(self.folder, self.bin)
