@@ -1,6 +1,9 @@
 #include "oneloop/fiber/fiber.hpp"
 
+#include <memory>
+#include <new>
 #include <optional>
+#include <utility>
 
 #include "oneloop/base/error.hpp"
 #include "oneloop/fiber/overflow_internal.hpp"
@@ -54,12 +57,15 @@ void fiber_stack::create(void (*code)(void*), void* argument) {
     stacks.refused = this;
     throw;
   }
-  switch_.create(stack_, code, argument);
+  constexpr std::size_t room = (sizeof(switch_context) + 15) / 16 * 16;
+  switch_ = ::new (stack_.top() - room) switch_context;
+  switch_->create({stack_.bottom, stack_.size - room}, code, argument);
 }
 
 void fiber_stack::give_back() noexcept {
   loop_stacks& stacks = stacks_of(home_);
   if (stack_) {
+    std::destroy_at(std::exchange(switch_, nullptr));
     stacks.get().release(std::exchange(stack_, {}));
     stacks.exhausted = false;
   }
@@ -72,15 +78,15 @@ void fiber_stack::resume(ready_item& item) noexcept {
   auto& self = static_cast<context&>(item);
   auto& fiber = *static_cast<fiber_stack*>(self.stack);
   fiber.home_.active = &self;
-  fiber.switch_.resume();
-  if (!fiber.switch_.finished()) return;
+  fiber.switch_->resume();
+  if (!fiber.switch_->finished()) return;
   fiber.give_back();  // at once: the next fiber finds it warm
 }
 
 void fiber_stack::park(context& c) {
   auto& fiber = *static_cast<fiber_stack*>(c.stack);
   fiber.home_.note_progress();
-  fiber.switch_.suspend();
+  fiber.switch_->suspend();
 }
 
 void fiber_child::launch() noexcept {

@@ -14,7 +14,7 @@
 // no locks between two waits. *Cancellation*: every `await` is a checkpoint. *Errors*: what leaves
 // the function goes to the nursery; so does the error of a fiber for which no stack could be had
 // when it was to begin (which names the limit).
-// *Cost*: to start, a pooled record of some 400 bytes; when it first runs, a stack of 64 KiB
+// *Cost*: to start, a pooled record of some 250 bytes; when it first runs, a stack of 64 KiB
 // address space, of which what it touches (4 KiB or more) is real, from the loop's pool, to which
 // it goes back at the end; two switches a wait, a few ns each. *Limits*: deep recursion ends at the
 // stack's guard, with a message and SIGSEGV; set_fiber_stacks gives more room. A fiber does not
@@ -71,7 +71,7 @@ class ONELOOP_API fiber_stack {
   void give_back() noexcept;
   loop& home_;
   stack stack_;
-  switch_context switch_;
+  switch_context* switch_ = nullptr;  // at the top of the stack, where a page is touched anyway
 };
 
 /// The record of a fiber that a nursery owns.
