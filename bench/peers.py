@@ -47,23 +47,34 @@ name = "peer"
 path = "{self.folder / source}"
 
 [dependencies]
-tokio = {{ version = "~1.38", features = ["rt", "sync", "time"] }}
+tokio = {{ version = "~1.38", features = ["rt", "sync", "time", "net", "io-util"] }}
 """)
         command = ["cargo", "build", "--release", "--quiet", "--manifest-path", str(project / "Cargo.toml")]
         self._built("tokio", "cargo", command, project / "target/release/peer", arguments)
 
-    def python(self, module, source, *arguments):
+    def python(self, module, source, *arguments, name=None):
         if subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True).returncode == 0:
-            self.commands[module] = [PYTHON, str(self.folder / source), *arguments]
+            self.commands[name or module] = [PYTHON, str(self.folder / source), *arguments]
         else:
-            self.skipped[module] = f"Python's {module} is not installed"
+            self.skipped[name or module] = f"Python's {module} is not installed"
+
+    def interpreted(self, name, tool, source, *arguments):
+        program = shutil.which(tool)
+        if program is None:
+            self.skipped[name] = f"there is no {tool}"
+        else:
+            self.commands[name] = [program, str(self.folder / source), *arguments]
 
 
 class Comparison:
     """What a compare.py gives to bench/run, where nothing has to be started first: `commands` fills in the rest."""
 
-    def __init__(self, folder, bin_dir):
-        self.folder, self.bin = folder, bin_dir
+    cases = (None,)  # one run of the benchmark for each; `case` is which
+    paired = None  # the peer that is run again before each other one, for ratios that the weather leaves alone
+    fields = ("wall", "cpu", "bytes", "start")  # what a peer prints: as many of them as it knows
+
+    def __init__(self, folder, bin_dir, case=None):
+        self.folder, self.bin, self.case = folder, bin_dir, case
         self.skipped, self.fewer, self.cores = {}, {}, {}
 
     def __enter__(self):

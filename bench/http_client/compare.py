@@ -13,13 +13,9 @@ import time
 import peers
 
 
-class Setup:
+class Setup(peers.Comparison):
     items = 20_000
     concurrency = 100
-
-    def __init__(self, folder, bin_dir):
-        self.folder, self.bin = folder, bin_dir
-        self.skipped = {}
 
     def __enter__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="oneloop-bench-"))
