@@ -1,6 +1,8 @@
 """What the folders' compare.py share: peers that have to be built, and how they are left out."""
+import pathlib
 import shutil
 import subprocess
+import sys
 
 PYTHON = "/usr/bin/python3"
 
@@ -33,8 +35,9 @@ class Peers:
         program = self.build / name
         self._built(name, compiler, [compiler, "-O2", "-o", str(program), source, *flags], program, arguments)
 
-    def tokio(self, source, *arguments):
-        project = self.build / "tokio"
+    def tokio(self, source, *arguments, name="tokio", more=""):
+        """`more`: lines of dependencies besides tokio."""
+        project = self.build / name
         project.mkdir(exist_ok=True)
         (project / "Cargo.toml").write_text(f"""
 [package]
@@ -48,9 +51,9 @@ path = "{self.folder / source}"
 
 [dependencies]
 tokio = {{ version = "~1.38", features = ["rt", "sync", "time", "net", "io-util"] }}
-""")
+{more}""")
         command = ["cargo", "build", "--release", "--quiet", "--manifest-path", str(project / "Cargo.toml")]
-        self._built("tokio", "cargo", command, project / "target/release/peer", arguments)
+        self._built(name, "cargo", command, project / "target/release/peer", arguments)
 
     def python(self, module, source, *arguments, name=None):
         if subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True).returncode == 0:
@@ -82,3 +85,11 @@ class Comparison:
 
     def __exit__(self, *_):
         pass
+
+    def served(self, servers, *load):
+        """For a benchmark of servers: its commands are `load`, with PORT where the server's port belongs, beside each
+        server, which takes the port as its last argument."""
+        self.fields = ("wall", "cpu", "load")
+        self.cores = dict.fromkeys(servers, "0,1")
+        wrap = [sys.executable, str(pathlib.Path(__file__).with_name("with_server.py")), *load, "--"]
+        return {name: [*wrap, *server] for name, server in servers.items()}

@@ -3,8 +3,6 @@
 "epoll" and "uring" are bare loops in C, and "paired" is the median ratio to the run of epoll right before: the
 kernel's TCP path has two speeds that change by the minute. Processor time is the server's.
 """
-import sys
-
 import peers
 
 KIB = 1024
@@ -14,7 +12,6 @@ class Setup(peers.Comparison):
     cases = {"1 KiB x 10": (KIB, 10, 60_000), "10 KiB x 10": (10 * KIB, 10, 40_000),
              "100 KiB x 10": (100 * KIB, 10, 10_000), "1 KiB x 1000": (KIB, 1000, 60_000)}
     paired = "epoll"
-    fields = ("wall", "cpu", "load")
 
     def commands(self):
         size, connections, self.items = self.cases[self.case]
@@ -39,6 +36,4 @@ class Setup(peers.Comparison):
                 all.python(module, "echo.py", kind, name=name)
         self.skipped = all.skipped
         load = all.commands.pop("load")[0]
-        wrap = [sys.executable, str(self.folder / "exchange.py"), load, str(size), str(connections), str(self.items)]
-        self.cores = dict.fromkeys(all.commands, "0,1")
-        return {name: [*wrap, *server] for name, server in all.commands.items()}
+        return self.served(all.commands, load, "PORT", str(size), str(connections), str(self.items))
