@@ -15,9 +15,9 @@ CTEST = tools/ctest --test-dir build/$(1) -j $(TEST_JOBS) --output-on-failure --
 # What crosses threads: the suites for the thread sanitizer and for the second compiler.
 CROSSING = base loop scope sync channel task fiber deferred thread net
 CROSSING_TARGETS = $(CROSSING:%=oneloop_%_test) matrix_sync_test matrix_channel_test \
-                   matrix_socket_test matrix_million_test matrix_turn_test mixed_test
+                   matrix_socket_test matrix_million_test matrix_turn_test mixed_test rules_test
 empty :=
-CROSSING_LABELS = -L '^($(subst $(empty) $(empty),|,$(CROSSING))|matrix_.*|mixed_.*)$$'
+CROSSING_LABELS = -L '^($(subst $(empty) $(empty),|,$(CROSSING))|matrix_.*|mixed_.*|rules)$$'
 # g++ 12's thread sanitizer does not start under a high-entropy address layout.
 PLAIN_LAYOUT = $$(setarch -R true 2>/dev/null && echo setarch -R)
 

@@ -305,11 +305,51 @@ TEST_F(example, sieve_prints_the_first_primes) {
   }
 }
 
+// ---- on a virtual clock ----
+
+TEST_F(example, chess_takes_twelve_hours_or_one_and_no_time) {
+  EXPECT_EQ(models_of("chess").size(), 2u);
+  for (const auto& name : models_of("chess")) {
+    const auto o = outcome_of_example(name);
+    EXPECT_EQ(o.out, "one after another: 12:00:00\nas an exhibition: 1:00:00\n") << name;
+    EXPECT_EQ(o.status, 0) << name << o.err;
+  }
+}
+
+TEST_F(example, flaky_network_crawls_alike_for_the_same_seed) {
+  const auto crawl = [](const std::string& seed, const std::string& hosts) {
+    return outcome_of_example("flaky_network/async", {"--seed", seed, "--hosts", hosts});
+  };
+  const auto once = crawl("5", "300");
+  EXPECT_EQ(once.status, 0) << once.err;
+  EXPECT_EQ(once.err, "");
+  EXPECT_THAT(once.out, ContainsRegex("\n[0-9]+\\.[0-9] s, trace [0-9a-f]{16}\n$"));
+  std::map<std::string, int> outcomes;
+  int all = 0;
+  for (const auto& line : lines_of(once.out)) {
+    if (line.find("trace") != line.npos) continue;
+    const auto words = words_of(line);
+    ASSERT_GE(words.size(), 2u) << line;
+    all += outcomes[line.substr(7)] = std::stoi(words[0]);
+  }
+  EXPECT_GT(outcomes["ok"], 200);
+  EXPECT_GT(outcomes["dns dns"], 0);
+  EXPECT_GT(outcomes["refused connect"], 0);
+  EXPECT_GT(outcomes["reset first_byte"], 0);
+  EXPECT_GT(outcomes["timeout connect"], 0);
+  EXPECT_LE(all, 300);
+  EXPECT_GT(all, 270) << "the links lead nearly everywhere";
+  EXPECT_EQ(crawl("5", "300").out, once.out);
+  EXPECT_NE(crawl("6", "300").out, once.out);
+  EXPECT_THAT(crawl("5", "1").out, StartsWith("     1 ok\n"));
+  EXPECT_EQ(outcome_of_example("flaky_network/async", {"--peed", "1"}).status, 1);
+}
+
 // ---- what takes its time, all at once ----
 
 TEST_F(example, countdowns_interleave_and_spinners_stop_when_the_answer_is_there) {
   std::map<std::string, std::unique_ptr<process>> running;
-  for (const char* lab : {"countdown", "spinner", "hello"}) {
+  for (const char* lab : {"countdown", "spinner", "hello", "launchpad"}) {
     for (const auto& name : models_of(lab)) {
       running[name] = std::make_unique<process>(command(name));
     }
@@ -325,6 +365,10 @@ TEST_F(example, countdowns_interleave_and_spinners_stop_when_the_answer_is_there
     EXPECT_EQ(p->err, "") << name;
     if (name.starts_with("hello")) {
       EXPECT_EQ(p->out, "hello\nworld\n") << name;
+    } else if (name.starts_with("launchpad")) {
+      std::string steps;  // each line is A, B or C, and what it says
+      for (const auto& line : lines_of(p->out)) steps += line.substr(0, 1) + line.back() + " ";
+      EXPECT_EQ(steps, "As Bs Cs A5 C4 A4 B3 C3 A3 B2 C2 A2 B1 C1 A1 B! C! A! ") << name;
     } else if (name.starts_with("spinner")) {
       EXPECT_THAT(p->out, StartsWith("\r| thinking!\r\r/ thinking!\r\r- thinking!\r\r\\ thinking!"))
           << name;

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "oneloop/base/atomics.hpp"
 #include "oneloop/base/config.hpp"
 
 namespace oneloop::inline v0 {
@@ -54,7 +55,7 @@ class short_mutex {
                                  contended = 2;  // contended: held, and waited for
   ONELOOP_API void lock_slow() noexcept;
   ONELOOP_API void wake_one() noexcept;
-  std::atomic<std::uint32_t> word_{free};
+  std_atomics::atomic<std::uint32_t> word_{free};
 };
 
 }  // namespace oneloop::inline v0

@@ -4,9 +4,11 @@
 // Invariants, under lock_ (nodes with a lost claim do not count):
 //   - a receiver waits only while the ring is empty and no sender waits, never once it is closed
 //   - a sender waits only while the ring is full, never once it is closed
-//   - values leave in the order in which their sends started
+//   - sends are accepted in the order in which they started
 //
-// `Names` has the names of the two operations, for messages and dumps.
+// `Names` has the names of the two operations, for messages and dumps. `Store` keeps what nobody
+// has received yet, and decides what is next: a ring (first in, first out), or what lifo_queue and
+// priority_queue have. With a capacity its push never throws.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +27,7 @@ enum class refusal : std::uint8_t { none, closed, no_memory };
 /// Throws closed_error or std::bad_alloc; apart, so that the headers stay light.
 [[noreturn]] ONELOOP_API void throw_refused(refusal why, const char* operation);
 
-template <class T, class Names>
+template <class T, class Names, class Store = ring<T>>
 class conduit {
   static_assert(std::is_nothrow_move_constructible_v<T> && std::is_nothrow_destructible_v<T>,
                 "values move under a lock: moving must not throw (send a std::unique_ptr instead)");
@@ -80,6 +82,7 @@ class conduit {
 
   explicit conduit(std::size_t capacity) : ring_{capacity} {}
   explicit conduit(unbounded_t u) : ring_{u} {}
+  explicit conduit(Store&& store) : ring_{std::move(store)} {}
   conduit(const conduit&) = delete;
   conduit& operator=(const conduit&) = delete;
 
@@ -117,7 +120,7 @@ class conduit {
   mutable short_mutex lock_;
   bool closed_ = false;
   std::uint64_t accepted_ = 0;  // values that were sent, ever
-  ring<T> ring_;
+  Store ring_;
   parking_lot<send_operation> senders_;
   parking_lot<receive_operation> receivers_;
 

@@ -8,6 +8,10 @@
 //     co_await q.join();                     // all that was put is done
 //     q.shutdown();                          // the workers get nullopt
 //
+// First in, first out. lifo_queue and priority_queue are the same in another order. Producers and
+// consumers may be threads, fibers, coroutines and callbacks at once, on any loops: what janus has
+// two sides for.
+//
 // *Cancellation*: a cancelled put put nothing, and its value is still in the operation; a cancelled
 // get took nothing; a cancelled join changes nothing.
 //
@@ -48,27 +52,28 @@ ONELOOP_API std::size_t queue_capacity(std::size_t capacity);
 [[noreturn]] ONELOOP_API void throw_done_too_often();
 }  // namespace detail
 
-template <class T>
-class queue : private conduit<T, detail::queue_names> {
-  using base = conduit<T, detail::queue_names>;
+/// What the three queues have in common; `Store`: see conduit.
+template <class T, class Store>
+class basic_queue : private conduit<T, detail::queue_names, Store> {
+  using base = conduit<T, detail::queue_names, Store>;
 
  public:
   using value_type = T;
   using put_operation = typename base::send_operation;
   using get_operation = typename base::receive_operation;
 
-  class join_operation : public parking_operation<join_operation, queue> {
+  class join_operation : public parking_operation<join_operation, basic_queue> {
    public:
     static constexpr const char* name = "queue.join";
     void await_resume() const noexcept {}
 
    private:
-    friend class queue;
+    friend class basic_queue;
     template <class, class>
     friend class parking_operation;
-    using parking_operation<join_operation, queue>::parking_operation;
+    using parking_operation<join_operation, basic_queue>::parking_operation;
     enlisted attempt(waiter* w) noexcept {
-      queue& q = this->owner();
+      basic_queue& q = this->owner();
       std::scoped_lock hold{q.lock_};
       if (q.done_ != q.accepted_) {
         if (w != nullptr) q.joining_.park(*this, *w);
@@ -81,10 +86,17 @@ class queue : private conduit<T, detail::queue_names> {
   };
 
   /// Throws misuse if `capacity` is 0.
-  explicit queue(std::size_t capacity)
+  explicit basic_queue(std::size_t capacity)
       : base{detail::queue_capacity(capacity)}, capacity_{capacity} {}
   /// Puts never wait: see `unbounded`.
-  explicit queue(unbounded_t u) : base{u}, capacity_{unlimited} {}
+  explicit basic_queue(unbounded_t u) : base{u}, capacity_{unlimited} {}
+  /// With the order of a priority_queue.
+  template <class Order>
+  basic_queue(std::size_t capacity, Order order)
+      : base{Store{detail::queue_capacity(capacity), std::move(order)}}, capacity_{capacity} {}
+  template <class Order>
+  basic_queue(unbounded_t u, Order order)
+      : base{Store{u, std::move(order)}}, capacity_{unlimited} {}
 
   /// Until there is room. Result: nothing. Throws closed_error if the queue is shut down, or is
   /// shut down while this waits. A value that was not put stays in the operation: `value()`.
@@ -147,7 +159,13 @@ class queue : private conduit<T, detail::queue_names> {
 };
 
 template <class T>
-void queue<T>::task_done() {
+class queue : public basic_queue<T, ring<T>> {
+ public:
+  using basic_queue<T, ring<T>>::basic_queue;
+};
+
+template <class T, class Store>
+void basic_queue<T, Store>::task_done() {
   wake_list woken;
   {
     std::scoped_lock hold{this->lock_};
@@ -157,10 +175,10 @@ void queue<T>::task_done() {
   woken.wake_all();
 }
 
-template <class T>
-void queue<T>::shutdown(bool immediate) {
+template <class T, class Store>
+void basic_queue<T, Store>::shutdown(bool immediate) {
   wake_list woken;
-  std::optional<ring<T>> dropped;  // dies after the lock: destructors are the user's code
+  std::optional<Store> dropped;  // dies after the lock: destructors are the user's code
   {
     std::scoped_lock hold{this->lock_};
     this->close_locked(woken);

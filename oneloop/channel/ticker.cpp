@@ -4,27 +4,18 @@
 #include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0 {
-namespace {
-
-time_point now() noexcept {
-  const loop* l = loop::current();
-  return l != nullptr ? l->now() : clock::now();
-}
-
-}  // namespace
-
 ticker::ticker(duration period) { reset(period); }
 
 void ticker::reset(duration period) {
   if (period <= duration::zero()) throw misuse{"ticker: the period must be positive"};
   period_ = period;
-  next_ = after(now(), period);
+  next_ = after(loop::now_here(), period);
 }
 
 time_point tick_operation::await_resume() noexcept {
   ticker& t = *ticker_;
   const time_point due = t.next_;
-  const duration late = now() - due;
+  const duration late = loop::now_here() - due;
   t.next_ = after(due, late > duration::zero() ? (late / t.period_ + 1) * t.period_ : t.period_);
   return due;
 }

@@ -68,22 +68,6 @@ bool get_may_do_better(const check_result& r, std::string_view phase) {
   }
 }
 
-/// May the same request do better in a moment?
-bool may_pass(const http::http_error& e) {
-  switch (e.kind()) {
-    case error_kind::timeout:
-    case error_kind::reset: return true;
-    case error_kind::dns:
-      return e.code() == net::dns_errc::server_failure || e.code() == net::dns_errc::unreachable;
-    // A connection that broke in the middle of a response.
-    case error_kind::protocol:
-      return e.code() == errc::end_of_stream || e.code() == net::tls_errc::truncated;
-    default: return false;
-  }
-}
-
-bool may_pass(int status) { return status == 408 || status == 429 || status >= 500; }
-
 void take_redirects(check_result& r, std::span<const http::redirect> steps) {
   for (const auto& step : steps) {
     r.redirects.push_back({step.status, step.from.display(), step.to.display()});
@@ -99,6 +83,21 @@ task<> read(http::response& from, std::uint64_t limit) {
 }
 
 }  // namespace
+
+bool may_pass(const http::http_error& e) {
+  switch (e.kind()) {
+    case error_kind::timeout:
+    case error_kind::reset: return true;
+    case error_kind::dns:
+      return e.code() == net::dns_errc::server_failure || e.code() == net::dns_errc::unreachable;
+    // A connection that broke in the middle of a response.
+    case error_kind::protocol:
+      return e.code() == errc::end_of_stream || e.code() == net::tls_errc::truncated;
+    default: return false;
+  }
+}
+
+bool may_pass(int status) { return status == 408 || status == 429 || status >= 500; }
 
 void forget(check_result& r) {
   r.ok = false;

@@ -18,6 +18,10 @@ struct probe_outcome {
   std::optional<duration> wait;  // the server asked for a pause before it is asked again
 };
 
+/// May the same request do better in a moment?
+bool may_pass(const http::http_error& e);
+bool may_pass(int status);
+
 /// One client, for tries on any loops and threads.
 class check_probe {
  public:

@@ -1,10 +1,11 @@
-// What waits for another try, and which hosts are left alone meanwhile. Values without a clock of
-// their own. Internal to check/.
+// What is tried again and when, what waits for that, and which hosts are left alone meanwhile.
+// Internal to check/.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -12,8 +13,31 @@
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/check/check.hpp"
+#include "oneloop/check/probe_internal.hpp"
+#include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0::detail {
+
+/// Any time up to `most`.
+duration random_up_to(loop& l, duration most);
+/// The delay before the retry after so many tries: full jitter, any delay up to a limit that
+/// doubles from `first` to `most` (Marc Brooker, "Exponential Backoff And Jitter", 2015).
+duration backoff(loop& l, int attempts, duration first, duration most);
+/// Those who wait for a host's pause to end do not all come in the same moment.
+time_point soon_after(loop& l, time_point pause);
+
+/// Whether a failed try is made again, and how long its host is left alone.
+struct retry_rules {
+  int retries;
+  duration first, most;  // of the backoff
+
+  struct decision {
+    std::optional<time_point> pause;  // nothing is asked of the host (of final_url) until then
+    std::optional<time_point> again;  // nothing: that was its verdict
+  };
+  /// After a try of `r`; where its server asks for a longer wait than is taken, `r` tells.
+  [[nodiscard]] decision after_try(loop& l, check_result& r, const probe_outcome& o) const;
+};
 
 /// Results by the time at which they are to be tried again; equal times in the order in which they
 /// came. Full at max_pending results or max_bytes; it takes what is under way even then.

@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "oneloop/check/schedule_internal.hpp"
@@ -10,17 +8,6 @@
 #include "oneloop/url/url.hpp"
 
 namespace oneloop::inline v0::detail {
-namespace {
-
-/// Those who wait for the same moment do not all come in the same moment.
-constexpr duration spread = std::chrono::seconds{1};
-
-std::string in_seconds(duration d) {
-  return std::to_string(std::chrono::ceil<std::chrono::seconds>(d).count()) + " s";
-}
-
-}  // namespace
-
 std::string host_under_limits(const std::string& url) {
   const auto parsed = url::parse(url);
   return parsed ? parsed->host_header() : std::string{};
@@ -162,45 +149,22 @@ bool check_schedule::held_back(check_result& r) {
   const time_point now = loop_.now();
   const time_point until = pauses_.until(host_under_limits(r.url), now);
   if (until <= now) return false;
-  put_aside(std::move(r), after(until, random_up_to(spread)));
+  put_aside(std::move(r), soon_after(loop_, until));
   return true;
 }
 
 bool check_schedule::to_be_tried_again(check_result& r, const probe_outcome& o) {
-  const time_point now = loop_.now();
-  const bool too_long = o.wait && *o.wait > check_limits::max_wait;
-  if (o.wait && !too_long) {
-    pauses_.pause(host_under_limits(r.final_url), after(now, *o.wait), now);
-  }
-  if (!o.may_pass || r.attempts > options_.retries_) return false;
-  if (too_long) {
-    r.error.emplace(r.error->kind(), r.error->message() + ", to be asked again in " +
-                                         in_seconds(*o.wait) + ": longer than the " +
-                                         in_seconds(check_limits::max_wait) + " that are waited");
-    return false;
-  }
-  const duration wait = o.wait ? *o.wait + random_up_to(spread) : backoff(r.attempts);
-  put_aside(std::move(r), after(now, wait));
-  return true;
+  const retry_rules rules{options_.retries_, options_.backoff_first_, options_.backoff_most_};
+  const auto next = rules.after_try(loop_, r, o);
+  if (next.pause) pauses_.pause(host_under_limits(r.final_url), *next.pause, loop_.now());
+  if (next.again) put_aside(std::move(r), *next.again);
+  return next.again.has_value();
 }
 
 void check_schedule::put_aside(check_result r, time_point due) {
   later_.push(due, std::move(r));
   if (later_.full()) room_.reset();
   changed_.set();
-}
-
-/// Full jitter: any delay up to a limit that doubles (Marc Brooker, "Exponential Backoff And
-/// Jitter", 2015).
-duration check_schedule::backoff(int attempts) {
-  duration most = options_.backoff_first_;
-  for (int i = 1; i < attempts && most < options_.backoff_most_; ++i) most *= 2;
-  return random_up_to(std::min(most, options_.backoff_most_));
-}
-
-duration check_schedule::random_up_to(duration most) {
-  const auto n = static_cast<std::uint64_t>(std::max<duration::rep>(most.count(), 0));
-  return duration{static_cast<duration::rep>(loop_.random() % (n + 1))};
 }
 
 task<> check_schedule::deliver(check_result r) {

@@ -47,8 +47,6 @@ class check_schedule {
   /// Puts it aside for another try, or not: it has its verdict.
   [[nodiscard]] bool to_be_tried_again(check_result& r, const probe_outcome& o);
   void put_aside(check_result r, time_point due);
-  [[nodiscard]] duration backoff(int attempts);
-  [[nodiscard]] duration random_up_to(duration most);
   task<> deliver(check_result r);
   /// After a cancel.
   task<> report_rest();

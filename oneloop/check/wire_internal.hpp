@@ -1,31 +1,43 @@
-// Values as bytes, between a program and its own workers. Internal to check/.
+// Values as bytes that mean the same on every machine: what workers answer, and what is kept in
+// files. Internal to check/.
 #pragma once
 
 #include <cstddef>
-#include <cstring>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-#include "oneloop/base/error.hpp"
+#include "oneloop/base/clock.hpp"
+#include "oneloop/check/check.hpp"
+#include "oneloop/check/probe_internal.hpp"
 
 namespace oneloop::inline v0::detail {
 
+template <class T>
+concept wire_number = std::is_integral_v<T> || std::is_enum_v<T>;
+
 class wire_writer {
  public:
-  template <class T>
-    requires std::is_trivially_copyable_v<T> && (!std::is_pointer_v<T>)
-  void put(const T& value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  /// 7 bits a byte; small numbers are short, also negative ones.
+  template <wire_number T>
+  void put(T value) {
+    const auto n = static_cast<std::int64_t>(value);
+    put_bits((static_cast<std::uint64_t>(n) << 1U) ^ static_cast<std::uint64_t>(n >> 63U));
   }
-  void put(const std::string& text) {
+  void put(duration d) { put(d.count()); }
+  void put(std::string_view text) {
     put(text.size());
     bytes_ += text;
   }
+  /// All but its url.
+  void put(const check_result& r);
+  void put(const probe_outcome& o);
   [[nodiscard]] std::string take() noexcept { return std::move(bytes_); }
 
  private:
+  void put_bits(std::uint64_t n);
   std::string bytes_;
 };
 
@@ -33,33 +45,28 @@ class wire_writer {
 class wire_reader {
  public:
   explicit wire_reader(std::string_view bytes) noexcept : bytes_{bytes} {}
-  template <class T>
-    requires std::is_trivially_copyable_v<T> && (!std::is_pointer_v<T>)
+  template <wire_number T>
   void get(T& value) {
-    const auto bytes = cut(sizeof value);
-    std::memcpy(&value, bytes.data(), bytes.size());
+    const auto bits = get_bits();
+    const auto n = static_cast<std::int64_t>(bits >> 1U) ^ -static_cast<std::int64_t>(bits & 1U);
+    value = static_cast<T>(n);
   }
-  void get(std::string& text) {
-    std::size_t size = 0;
-    get(size);
-    text = cut(size);
-  }
+  void get(duration& d) { d = duration{get<duration::rep>()}; }
+  void get(std::string& text) { text = cut(get<std::size_t>()); }
+  /// Into one that is as forget() leaves it.
+  void get(check_result& r);
+  void get(probe_outcome& o);
   template <class T>
   [[nodiscard]] T get() {
     T value{};
     get(value);
     return value;
   }
+  [[nodiscard]] bool empty() const noexcept { return bytes_.empty(); }
 
  private:
-  std::string_view cut(std::size_t n) {
-    if (n > bytes_.size()) {
-      throw error{"read", "a worker's answer", make_error_code(errc::protocol)};
-    }
-    const auto piece = bytes_.substr(0, n);
-    bytes_.remove_prefix(n);
-    return piece;
-  }
+  std::string_view cut(std::size_t n);
+  std::uint64_t get_bits();
   std::string_view bytes_;
 };
 

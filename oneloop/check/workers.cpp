@@ -49,53 +49,17 @@ task<std::optional<std::string>> receive_text(Pipe& from) {
 
 std::string packed(const check_result& r, const probe_outcome& o) {
   wire_writer w;
-  w.put(r.ok);
-  w.put(r.status);
-  w.put(r.final_url);
-  w.put(r.redirects.size());
-  for (const auto& step : r.redirects) {
-    w.put(step.status);
-    w.put(step.from);
-    w.put(step.to);
-  }
-  w.put(r.error.has_value());
-  if (r.error) {
-    w.put(r.error->kind());
-    w.put(r.error->message());
-  }
-  w.put(r.warning);
-  w.put(r.bytes);
-  w.put(r.times);
-  w.put(o.may_pass);
-  w.put(o.wait.has_value());
-  w.put(o.wait.value_or(duration::zero()));
+  w.put(r);
+  w.put(o);
   return w.take();
 }
 
 probe_outcome unpack(std::string_view bytes, check_result& r) {
+  const int attempts = r.attempts;
   wire_reader from{bytes};
-  from.get(r.ok);
-  from.get(r.status);
-  from.get(r.final_url);
-  for (auto n = from.get<std::size_t>(); n > 0; --n) {
-    auto& step = r.redirects.emplace_back();
-    from.get(step.status);
-    from.get(step.from);
-    from.get(step.to);
-  }
-  if (from.get<bool>()) {
-    const auto kind = from.get<http::error_kind>();
-    r.error.emplace(kind, from.get<std::string>());
-  }
-  from.get(r.warning);
-  from.get(r.bytes);
-  from.get(r.times);
-  probe_outcome o;
-  from.get(o.may_pass);
-  const bool waits = from.get<bool>();
-  const auto wait = from.get<duration>();
-  if (waits) o.wait = wait;
-  return o;
+  from.get(r);
+  r.attempts = attempts;
+  return from.get<probe_outcome>();
 }
 
 /// Workers that are kept from one try to the next; each has one at a time.

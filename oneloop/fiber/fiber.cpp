@@ -89,12 +89,12 @@ void fiber_stack::park(context& c) {
   fiber.switch_->suspend();
 }
 
-void fiber_child::launch() noexcept {
+void fiber_child::launch() {
   begin();
   self().home()->make_ready(self());
 }
 
-void fiber_child::launch(sleep_operation& delay) noexcept {
+void fiber_child::launch(sleep_operation& delay) {
   begin();
   if (!self().scope().cancelled() && delay.await_suspend(self())) return;
   self().home()->make_ready(self());

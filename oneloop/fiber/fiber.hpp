@@ -87,9 +87,9 @@ class ONELOOP_API fiber_child : public child, public pooled {
     self().target = this;
   }
   /// Last in the constructor of the class that has the body.
-  void launch() noexcept;
+  void launch();
   /// The same; it begins when `delay` has passed. A cancel ends the delay.
-  void launch(sleep_operation& delay) noexcept;
+  void launch(sleep_operation& delay);
 
  private:
   /// The fiber's code; what it throws is the failure of the child.
@@ -127,16 +127,18 @@ class fiber_of final : public fiber_child {
 /// Everything that is not a coroutine.
 template <class Result>
 struct starter {
-  template <class F, class... Args>
-  static void start(nursery& n, spawn_info info, F&& fn, std::tuple<Args...> args) {
+  template <class F, class... Args, class... Starting>
+  static void start(nursery& n, spawn_info info, F&& fn, std::tuple<Args...> args,
+                    Starting... starting) {
     using body = std::remove_cvref_t<F>;
     if (n.home() != nullptr) {
-      new detail::fiber_of<body, Args...>(info, std::move(fn), std::move(args), n);
+      new detail::fiber_of<body, Args...>(info, std::move(fn), std::move(args), n, starting...);
     } else {
       detail::start_thread_child(
           n, info, [fn = body{std::move(fn)}, args = std::move(args)]() mutable {
             std::apply([&](Args&... a) { std::invoke(std::move(fn), std::move(a)...); }, args);
-          });
+          },
+          std::move(starting)...);
     }
   }
   template <class F, class... Args>

@@ -30,11 +30,11 @@ semaphore_permit group_core::enter() {
 
 void group_core::track(const any_fiber& f, semaphore_permit place) {
   join_state& s = f.checked();
-  fibers.emplace(&s, f);
+  fibers.insert(f);
   empty.reset();
   auto leave = [this, self = shared_from_this(), &s, placed = static_cast<bool>(place)] {
     if (placed) places->release();
-    if (fibers.erase(&s) != 0 && fibers.empty()) empty.set();
+    if (fibers.erase(s) && fibers.empty()) empty.set();
   };
   // At once, where that is possible: who has seen the end of a fiber finds its place free.
   if (!s.begun() && !s.at_end && s.link().mail == &loop::current()->mail() && !s.finished()) {
@@ -46,13 +46,7 @@ void group_core::track(const any_fiber& f, semaphore_permit place) {
 }
 
 void group_core::discard(const any_fiber& f) noexcept {
-  if (fibers.erase(&f.checked()) != 0 && fibers.empty()) empty.set();
-}
-
-std::vector<any_fiber> group_core::members() const {
-  std::vector<any_fiber> all;
-  for (const auto& [state, f] : fibers) all.push_back(f);
-  return all;
+  if (fibers.erase(f.checked()) && fibers.empty()) empty.set();
 }
 
 bool group_core::join(std::optional<duration> limit) {
@@ -106,9 +100,7 @@ void fiber_group::add(const any_fiber& f) {
   core_->track(f, std::move(place));
 }
 
-bool fiber_group::contains(const any_fiber& f) const {
-  return core_->fibers.contains(&f.checked());
-}
+bool fiber_group::contains(const any_fiber& f) const { return core_->fibers.contains(f.checked()); }
 
 bool fiber_group::join(std::optional<duration> limit, bool raise_error) {
   if (!raise_error) return core_->join(limit);

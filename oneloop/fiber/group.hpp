@@ -24,6 +24,7 @@
 #include <exception>
 #include <functional>
 #include <iterator>
+#include <list>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -46,6 +47,31 @@ namespace oneloop::inline v0 {
 
 namespace detail {
 
+/// Fibers, in the order in which they came.
+class fiber_set {
+ public:
+  void insert(const any_fiber& f) {
+    const auto [at, added] = places_.try_emplace(&f.checked());
+    if (added) at->second = fibers_.insert(fibers_.end(), f);
+  }
+  bool erase(join_state& s) noexcept {
+    const auto at = places_.find(&s);
+    if (at == places_.end()) return false;
+    const auto gone = at->second;
+    places_.erase(at);
+    fibers_.erase(gone);
+    return true;
+  }
+  [[nodiscard]] bool contains(join_state& s) const noexcept { return places_.contains(&s); }
+  [[nodiscard]] bool empty() const noexcept { return fibers_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return fibers_.size(); }
+  [[nodiscard]] std::vector<any_fiber> all() const { return {fibers_.begin(), fibers_.end()}; }
+
+ private:
+  std::list<any_fiber> fibers_;
+  std::unordered_map<join_state*, std::list<any_fiber>::iterator> places_;
+};
+
 /// What a group shares with its fibers, which may outlive it.
 class ONELOOP_API group_core : public std::enable_shared_from_this<group_core> {
  public:
@@ -57,14 +83,14 @@ class ONELOOP_API group_core : public std::enable_shared_from_this<group_core> {
   /// From now on `f` is in the group, and has the place.
   void track(const any_fiber& f, semaphore_permit place);
   void discard(const any_fiber& f) noexcept;
-  [[nodiscard]] std::vector<any_fiber> members() const;
+  [[nodiscard]] std::vector<any_fiber> members() const { return fibers.all(); }
   bool join(std::optional<duration> limit);
   /// Whether the calling fiber is one that this group has started.
   [[nodiscard]] bool calls() const;
   /// At the begin of a fiber's code.
   void mark() const;
 
-  std::unordered_map<join_state*, any_fiber> fibers;
+  fiber_set fibers;
   std::optional<semaphore> places;
   event empty{true};
 };
@@ -93,7 +119,7 @@ template <class T>
 struct imap_core {
   channel<fiber<T>> results{unbounded};
   std::optional<semaphore> ahead;  // results that nobody has taken yet
-  std::unordered_map<join_state*, any_fiber> out;
+  fiber_set out;
   std::size_t running = 0;
   bool fed = false;
   bool abandoned = false;      // nothing more may begin
@@ -129,7 +155,7 @@ class imap_results {
     core_->abandoned = true;
     std::vector<any_fiber> left{feeder_};
     feeder_.kill(false);
-    for (auto& [state, f] : core_->out) left.push_back(f);
+    std::ranges::copy(core_->out.all(), std::back_inserter(left));
     detail::abandon(left);
   }
 
@@ -144,7 +170,7 @@ class imap_results {
     }
     taken_->join();
     const fiber<T> f = *std::exchange(taken_, std::nullopt);
-    core_->out.erase(&f.checked());
+    core_->out.erase(f.checked());
     if (core_->ahead) core_->ahead->release();
     return f.get();
   }
@@ -332,7 +358,7 @@ class ONELOOP_API fiber_group {
           auto f = spawn_in(
               group, n, std::move(place), [fn](item_type i) { return detail::call_mapped(*fn, i); },
               item_of<item_type, is_ours<R>>(it));
-          core->out.emplace(&f.checked(), f);
+          core->out.insert(f);
           if (ordered) {
             (void)core->results.try_send(f);
             continue;

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "oneloop/http/text_internal.hpp"
+#include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0::http {
 namespace {
@@ -162,6 +163,10 @@ duration from_seconds(std::uint64_t n) noexcept {
 }
 
 }  // namespace
+
+wall_time wall_now() noexcept {
+  return std::chrono::floor<std::chrono::seconds>(loop::wall_time_here());
+}
 
 std::optional<wall_time> parse_http_date(std::string_view text, wall_time now) noexcept {
   if (text.size() < 4) return {};

@@ -21,11 +21,9 @@ namespace oneloop::inline v0::http {
 /// The time on the wall, in seconds since 1970 (UTC): what dates in messages are about.
 using wall_time = std::chrono::sys_seconds;
 
-/// What the wall says now. (Not the time of a virtual loop: give functions a time of your own
-/// there.)
-[[nodiscard]] inline wall_time wall_now() noexcept {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+/// What the wall says now; in a simulation, what its clock says (virtual_clock::wall). Other virtual
+/// loops have no wall of their own: give functions a time of yours there.
+[[nodiscard]] ONELOOP_API wall_time wall_now() noexcept;
 
 /// Reads an HTTP date in any of its three formats:
 ///

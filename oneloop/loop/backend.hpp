@@ -15,6 +15,7 @@
 namespace oneloop::inline v0 {
 
 class inbox;
+class virtual_clock;
 
 class ONELOOP_API backend : public io_driver {
  public:
@@ -29,6 +30,12 @@ class ONELOOP_API backend : public io_driver {
   /// calls `done` and `ready` of what finished. With `deadline` <= now() it only looks. `must_wait`
   /// (virtual only): other threads owe this loop something, so time must not jump.
   virtual void wait(time_point deadline, bool must_wait) noexcept = 0;
+
+  /// The clock, if it is a virtual one.
+  [[nodiscard]] virtual virtual_clock* virtual_time() noexcept { return nullptr; }
+
+  /// Whether a request or a watch is pending, so that `wait` may end because of it.
+  [[nodiscard]] virtual bool awaits_io() noexcept { return false; }
 
   /// For a loop that is a guest of another, before the host sleeps: hands what was submitted to the
   /// kernel. False if `wait` has something to do at once.

@@ -13,6 +13,7 @@
 
 #include "oneloop/base/error.hpp"
 #include "oneloop/loop/fork_generation_internal.hpp"
+#include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0 {
 
@@ -129,7 +130,10 @@ thread_crew::thread_crew(thread_crew_options options)
 
 thread_crew::~thread_crew() { close(); }
 
-void thread_crew::submit(blocking_job& job) { state_->submit(job); }
+void thread_crew::submit(blocking_job& job) {
+  loop::refuse_in_simulation(state_->options.name.c_str());
+  state_->submit(job);
+}
 
 bool thread_crew::take_back(blocking_job& job) noexcept {
   const std::scoped_lock guard{state_->mutex};
@@ -235,7 +239,16 @@ struct shared_crew {
 
 }  // namespace
 
-void submit_blocking(blocking_job& job) { shared_crew::instance().submit(job); }
+bool run_in_simulation(blocking_job& job) noexcept {
+  const loop* l = loop::current();
+  if (l == nullptr || !l->simulated()) return false;
+  job.execute();
+  return true;
+}
+
+void submit_blocking(blocking_job& job) {
+  if (!run_in_simulation(job)) shared_crew::instance().submit(job);
+}
 bool take_back_blocking(blocking_job& job) noexcept {
   return shared_crew::instance().take_back(job);
 }

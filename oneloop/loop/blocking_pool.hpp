@@ -96,7 +96,10 @@ class ONELOOP_API thread_crew {
   std::shared_ptr<state> state_;
 };
 
-/// The shared crew: as its members.
+/// In the code of a simulated loop, which has no threads: executes `job` at once. False elsewhere.
+ONELOOP_API bool run_in_simulation(blocking_job& job) noexcept;
+
+/// The shared crew: as its members. In a simulation a job runs at once, where it is submitted.
 ONELOOP_API void submit_blocking(blocking_job& job);
 ONELOOP_API bool take_back_blocking(blocking_job& job) noexcept;
 ONELOOP_API void set_blocking_threads(std::size_t limit);

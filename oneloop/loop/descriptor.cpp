@@ -11,6 +11,7 @@
 #include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/parker.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
 
 namespace oneloop::inline v0 {
 namespace {
@@ -40,7 +41,7 @@ bool descriptor_state::hold() noexcept {
 void descriptor_state::drop() noexcept {
   const std::uint32_t word = word_.fetch_sub(1, std::memory_order_acq_rel) - 1;
   if ((word & ~(closed_bit | kept_bit)) != 0) return;
-  if ((word & kept_bit) == 0) ::close(handle_.fd);
+  if ((word & kept_bit) == 0) sys::close(handle_.fd);
   release_block();
 }
 
@@ -55,7 +56,7 @@ bool descriptor_state::stream() noexcept {
     socklen_t size = sizeof protocol;
     const int saved = errno;
     // Not so for Unix sockets: there a read also stops where descriptors were passed along.
-    const bool tcp = ::getsockopt(handle_.fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
+    const bool tcp = sys::getsockopt(handle_.fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 &&
                      (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
     errno = saved;
     k = tcp ? kind::stream : kind::other;
@@ -82,7 +83,7 @@ descriptor descriptor::adopt(int fd) {
   if (fd < 0) return {};
   auto* s = new (std::nothrow) descriptor_state{fd};
   if (s == nullptr) {
-    ::close(fd);
+    sys::close(fd);
     throw std::bad_alloc{};
   }
   return descriptor{s};
@@ -102,7 +103,7 @@ bool descriptor::let_go(bool keep) noexcept {
   if (s.born_ != fork_generation()) {
     // A forked child: what holds it are copies of the parent's operations. Nothing may reach the
     // socket, which is shared, and the block stays, as the copies point to it.
-    if (!keep) ::close(h.fd);
+    if (!keep) sys::close(h.fd);
     return true;
   }
   // No new operation starts now. Those that wait here end within forget().
@@ -114,7 +115,7 @@ bool descriptor::let_go(bool keep) noexcept {
   const std::uint32_t holds =
       s.word_.load(std::memory_order_acquire) & ~(state::closed_bit | state::kept_bit);
   // The rest waits elsewhere, and a shut-down socket wakes them.
-  if (holds > 1 && !keep) ::shutdown(h.fd, SHUT_RDWR);
+  if (holds > 1 && !keep) sys::shutdown(h.fd, SHUT_RDWR);
   s.drop();
   return true;
 }
@@ -130,6 +131,7 @@ int descriptor::release() noexcept {
 }
 
 int make_nonblocking(int fd) noexcept {
+  if (sys::simulated(fd)) return 0;  // they never block
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0) return -errno;
   if ((flags & O_NONBLOCK) != 0) return 0;

@@ -111,7 +111,7 @@ class ONELOOP_API inbox {
   explicit inbox(int fd) noexcept : event_fd_{fd} {}
   ~inbox();
   basic_mpsc_stack<ready_item> stack_;
-  std::atomic<std::uint32_t> references_{1};
+  std_atomics::atomic<std::uint32_t> references_{1};
   int event_fd_;
 };
 

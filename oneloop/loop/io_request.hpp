@@ -91,6 +91,8 @@ struct io_watch : list_hook<> {
   ready_fn ready = nullptr;
 };
 
+class socket_kernel;
+
 /// Who carries out requests: a loop's backend, or a plain thread that polls for itself.
 class ONELOOP_API io_driver {
  public:
@@ -108,6 +110,10 @@ class ONELOOP_API io_driver {
 
   /// Whether an operation may make its call itself before it submits it. False on a simulation.
   [[nodiscard]] bool direct() const noexcept { return direct_; }
+  /// The simulation to which new sockets belong; null: the machine's kernel.
+  [[nodiscard]] socket_kernel* sockets() const noexcept { return sockets_; }
+  /// On a driver that is not direct(). `k` stays until it has been taken away (null).
+  void set_sockets(socket_kernel* k) noexcept { sockets_ = k; }
   /// How often it has fetched events: `tried` is true only while this has not changed since.
   [[nodiscard]] std::uint32_t looks() const noexcept { return looks_; }
 
@@ -116,6 +122,7 @@ class ONELOOP_API io_driver {
   void looked() noexcept { ++looks_; }
 
  private:
+  socket_kernel* sockets_ = nullptr;
   std::uint32_t looks_ = 0;
   bool direct_;
 };

@@ -1,18 +1,21 @@
 #include "oneloop/loop/loop.hpp"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
 #include <utility>
+#include <vector>
 
 #include "oneloop/base/error.hpp"
 #include "oneloop/base/log.hpp"
 #include "oneloop/loop/backend.hpp"
 #include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/signals.hpp"
+#include "oneloop/loop/split_mix_internal.hpp"
 
 namespace oneloop::inline v0 {
 namespace {
@@ -22,13 +25,6 @@ thread_local loop* t_current = nullptr;
 // Reached through functions that are never inlined: compilers cache a thread_local's address across
 // a suspension (PITFALLS of fibers and of clang's coroutines).
 [[gnu::noinline]] void set_current(loop* l) noexcept { t_current = l; }
-
-std::uint64_t split_mix(std::uint64_t& state) noexcept {
-  std::uint64_t z = (state += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
 
 struct posted final : ready_item {
   posted(loop& l, std::move_only_function<void()> body) : home{l}, f{std::move(body)} {
@@ -41,7 +37,19 @@ struct posted final : ready_item {
   std::move_only_function<void()> f;
 };
 
+// Whether this thread is the only one of the process.
+bool only_thread() noexcept {
+  struct stat tasks{};
+  return ::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 3;
+}
+
 }  // namespace
+
+all_asleep::all_asleep(std::string_view dump)
+    : error{
+          std::make_error_code(std::errc::resource_deadlock_would_occur),
+          std::string{"all are asleep for good: nothing can run, and nothing will wake the loop\n"}
+              .append(dump)} {}
 
 loop_extension::~loop_extension() = default;
 loop_observer::~loop_observer() = default;
@@ -50,6 +58,15 @@ struct loop::keyed_extension {
   const void* key;
   std::unique_ptr<loop_extension> extension;
   std::unique_ptr<keyed_extension> older;
+};
+
+// What a simulated loop has in addition.
+struct loop::simulation {
+  std::uint64_t order = 0;         // the state of the random numbers that decide it
+  std::vector<ready_item*> batch;  // empty between turns
+  intrusive_queue<ready_item> posted;
+  void (*ran)(void*, loop&) noexcept = nullptr;
+  void* argument = nullptr;
 };
 
 // A stretch of driving: makes the loop this thread's current one, and takes that back.
@@ -100,6 +117,7 @@ loop::loop(std::string_view name) : inbox_{inbox::create()}, fork_generation_{fo
       name = chosen != nullptr && *chosen != '\0' ? chosen : "auto";
     }
     backend_ = make_backend(name == "auto" ? "epoll" : name, *inbox_);
+    clock_ = backend_->virtual_time();
     std::uint64_t entropy = 1;
     if (name != "virtual" && ::getrandom(&entropy, sizeof entropy, GRND_NONBLOCK) < 0) entropy = 1;
     seed(entropy);
@@ -107,6 +125,15 @@ loop::loop(std::string_view name) : inbox_{inbox::create()}, fork_generation_{fo
     inbox_->release();
     throw;
   }
+}
+
+loop::loop(simulation_seed s) : loop{"virtual"} {
+  std::uint64_t state = s.value;
+  simulation_ = std::make_unique<simulation>();
+  simulation_->order = split_mix(state);
+  timers_.shuffle(split_mix(state) | 1);
+  seed(split_mix(state));
+  alone_ = true;
 }
 
 loop::~loop() {
@@ -145,6 +172,7 @@ void loop::close() noexcept {
   if (closed_) return;
   closed_ = true;
   // Items that other threads had pushed run once more, seeing `closed`: they may own something.
+  if (simulation_ != nullptr) ready_.append(simulation_->posted);
   auto rest = inbox_->stack().close();
   ready_.append(rest);
   while (ready_item* item = ready_.pop()) item->run(*item);
@@ -152,6 +180,40 @@ void loop::close() noexcept {
 
 const char* loop::backend_name() const noexcept { return backend_->name(); }
 time_point loop::now() const noexcept { return backend_->now(); }
+
+time_point loop::now_here() noexcept {
+  const loop* l = current();
+  return l != nullptr ? l->now() : clock::now();
+}
+
+wall_time_point loop::wall_time_here() noexcept {
+  const loop* l = current();
+  if (l != nullptr && l->simulated()) return l->clock_->wall();
+  return std::chrono::time_point_cast<duration>(std::chrono::system_clock::now());
+}
+
+void loop::refuse_in_simulation(const char* what) {
+  const loop* l = current();
+  if (l == nullptr || !l->simulated()) return;
+  throw misuse{std::string{what} +
+               ": a simulation has no threads, processes or loops beside its own, because no seed "
+               "decides when they run; start tasks or fibers (blocking calls by to_thread and "
+               "on_pool run at once)"};
+}
+
+void loop::refuse_other_threads(const char* what) const {
+  if (simulated() && !on_own_thread()) {
+    throw misuse{std::string{what} +
+                 ": another thread cannot reach a simulated loop, because no seed decides when it "
+                 "does"};
+  }
+}
+
+void loop::when_ran(void (*call)(void*, loop&) noexcept, void* argument) noexcept {
+  simulation_->ran = call;
+  simulation_->argument = argument;
+}
+
 io_driver& loop::io() noexcept { return *backend_; }
 
 void loop::seed(std::uint64_t value) noexcept {
@@ -184,6 +246,7 @@ void loop::check_thread(const char* what) const {
 }
 
 bool loop::post(std::move_only_function<void()> f) {
+  refuse_other_threads("post");
   auto item = std::make_unique<posted>(*this, std::move(f));
   inbox_pin pin{*inbox_};
   if (!pin->push(*item)) return false;
@@ -245,16 +308,108 @@ void loop::fire_due(timer_queue& timers) noexcept {
   while (timer_node* due = timers.pop_due(t)) due->fire(*due);
 }
 
+// Everything that is ready, in an order that the seed decides; what becomes ready meanwhile waits
+// for the next batch. Then what was posted, whose order is promised.
+void loop::run_batch(const bool& done) noexcept {
+  simulation& s = *simulation_;
+  auto mail = inbox_->stack().take_all();
+  s.posted.append(mail);
+  if (inbox_->signals.load(std::memory_order_relaxed) != 0) dispatch_signals(*this);
+  while (ready_item* item = ready_.pop()) s.batch.push_back(item);
+  for (std::size_t left = s.batch.size(); left > 1; --left) {
+    std::swap(s.batch[split_mix(s.order) % left], s.batch[left - 1]);
+  }
+  const auto run_one = [&](ready_item& item) {
+    active = nullptr;
+    if (observer_) {
+      run_observed(item);
+    } else {
+      item.run(item);
+    }
+    if (s.ran != nullptr) s.ran(s.argument, *this);
+  };
+  std::size_t n = 0;
+  while (n < s.batch.size() && !done) run_one(*s.batch[n++]);
+  intrusive_queue<ready_item> later;
+  while (n < s.batch.size()) later.push(*s.batch[n++]);
+  s.batch.clear();
+  later.append(ready_);
+  ready_ = later;
+  while (!done) {
+    ready_item* item = s.posted.pop();
+    if (item == nullptr) break;
+    run_one(*item);
+  }
+  active = nullptr;
+}
+
+// There is nothing ready. The time when those who wait for that may go on.
+time_point loop::begin_idle() noexcept {
+  const time_point t = now();
+  idle_until_ = after(t, idle_.next().time_since_epoch());
+  // A clock that is moved by hand does not get there.
+  if (clock_ != nullptr && clock_->stands_still_before(idle_until_)) idle_until_ = t;
+  return idle_until_;
+}
+
+void loop::end_idle() noexcept {
+  const time_point until = std::exchange(idle_until_, never);
+  if (!ready_.empty() || !inbox_->stack().empty() || now() < until) return;
+  const time_point shortest = idle_.next();
+  while (timer_node* t = idle_.pop_due(shortest)) t->fire(*t);
+}
+
+bool loop::asleep() noexcept {
+  return ready_.empty() && timers_.size() == 0 && idle_.size() == 0 && owed() == 0 &&
+         inbox_->stack().empty() && !backend_->awaits_io();
+}
+
+// It is about to sleep without an end.
+bool loop::nobody_will_wake_it() {
+  return owed() == 0 && (alone_ || (clock_ != nullptr && only_thread())) &&
+         !backend_->awaits_io() && !awaits_signals(*this) &&
+         inbox_->stack().empty();  // last: whoever is gone may have left something
+}
+
+void loop::end_what_is_asleep() {
+  inbox_->stack().awake();
+  const auto why = std::make_exception_ptr(all_asleep{dump()});
+  bool ends = false;
+  for (auto* e = extensions_.get(); e != nullptr; e = e->older.get()) {
+    if (e->extension->asleep_for_good(why)) ends = true;
+  }
+  if (!ends) std::rethrow_exception(why);
+}
+
 void loop::turn(const bool& done) {
-  take_mail();
-  run_items(256, &done);
+  if (simulation_ != nullptr) [[unlikely]] {
+    run_batch(done);
+  } else {
+    take_mail();
+    run_items(256, &done);
+  }
   if (done) return;
-  time_point deadline = ready_.empty() ? timers_.next() : time_point::min();
+  time_point deadline = time_point::min();
+  if (ready_.empty()) {
+    deadline = timers_.next();
+    if (idle_.size() != 0) [[unlikely]]
+      deadline = std::min(deadline, begin_idle());
+  }
   if (also_ != nullptr) deadline = std::min(deadline, also_->next());
-  if (deadline != time_point::min() && !inbox_->stack().sleep()) deadline = time_point::min();
+  if (deadline != time_point::min()) {
+    const bool for_good =
+        deadline == never || (clock_ != nullptr && clock_->stands_still_before(deadline));
+    if (!inbox_->stack().sleep()) {
+      deadline = time_point::min();
+    } else if (for_good && nobody_will_wake_it()) {
+      return end_what_is_asleep();
+    }
+  }
   backend_->wait(deadline, owed() != 0);
   inbox_->stack().awake();
   fire_timers();
+  if (idle_until_ != never) [[unlikely]]
+    end_idle();
 }
 
 void loop::run_until(const bool& done, ready_item* first, timer_queue* also) {
@@ -264,8 +419,15 @@ void loop::run_until(const bool& done, ready_item* first, timer_queue* also) {
   while (!done) turn(done);
 }
 
+void loop::refuse_as_guest(const char* what) const {
+  if (simulated()) {
+    throw misuse{std::string{what} + ": a simulated loop is no guest: it alone decides what runs"};
+  }
+}
+
 int loop::pollable_fd() {
   check_thread("pollable_fd");
+  refuse_as_guest("pollable_fd");
   const bool drive = current() == nullptr;
   if (drive) driving{*this, "pollable_fd"};
   expect_driver();
@@ -275,16 +437,20 @@ int loop::pollable_fd() {
 time_point loop::next_deadline() noexcept {
   // From here on the host may sleep: pushes must signal the inbox's descriptor.
   if (!ready_.empty() || !backend_->flush() || !inbox_->stack().sleep()) return now();
-  return timers_.next();
+  return idle_.size() == 0 ? timers_.next() : std::min(timers_.next(), begin_idle());
 }
 
 std::size_t loop::run_ready(std::size_t max_items) {
+  refuse_as_guest("run_ready");
   driving guard{*this, "run_ready"};
   inbox_->stack().awake();
   backend_->wait(time_point::min(), true);
   fire_timers();
   take_mail();
-  return run_items(max_items, nullptr);
+  const std::size_t n = run_items(max_items, nullptr);
+  if (n != 0) idle_until_ = never;
+  if (idle_until_ != never) end_idle();
+  return n;
 }
 
 loop_extension* loop::find_extension(const void* key) noexcept {

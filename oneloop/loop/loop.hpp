@@ -24,9 +24,11 @@
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/base/config.hpp"
+#include "oneloop/base/error.hpp"
 #include "oneloop/base/intrusive.hpp"
 #include "oneloop/loop/inbox.hpp"
 #include "oneloop/loop/timer_queue.hpp"
+#include "oneloop/loop/virtual_clock.hpp"
 #include "oneloop/loop/waiter.hpp"
 
 namespace oneloop::inline v0 {
@@ -41,6 +43,9 @@ class io_driver;
 class ONELOOP_API loop_extension {
  public:
   virtual ~loop_extension();
+  /// Everything on the loop is asleep for good: cancels what this owns, because of `why`, which
+  /// `drain` gives in the end. False if there is nothing that could end by that.
+  virtual bool asleep_for_good(const std::exception_ptr& /*why*/) { return false; }
   /// Ends what this owns and what needs turns to end: parties, connections. Called outside a turn,
   /// before the loop is destroyed and by `loop::drain`; may run the loop. The failure of something
   /// that had no other owner, if there was one.
@@ -56,12 +61,30 @@ class ONELOOP_API loop_observer {
   virtual void ran(loop& l, duration took, bool progress) = 0;
 };
 
+/// Everything that lives on a loop waits, and nothing can ever end that: nobody is ready, no timer
+/// is pending, and nobody outside will wake the loop. All of it was cancelled. The message holds
+/// the loop's dump: who waits for what. Its code is std::errc::resource_deadlock_would_occur.
+class ONELOOP_API all_asleep : public error {
+ public:
+  explicit all_asleep(std::string_view dump);
+};
+
+/// What decides the order of things on a simulated loop.
+struct simulation_seed {
+  std::uint64_t value = 0;
+};
+
 class ONELOOP_API loop {
  public:
   /// `backend`: "epoll", "io_uring", "virtual" or "auto"; empty: the environment's ONELOOP_BACKEND,
   /// else "auto", which is epoll where the benchmarks do not show that io_uring wins (today:
   /// always). Throws error if the name is unknown or the kernel refuses that backend.
   explicit loop(std::string_view backend = {});
+  /// A simulated loop: a virtual one, on which all that is ready at once runs in an order drawn
+  /// from `seed`, as do the timers that are due at the same instant. (What was posted stays in its
+  /// order, and comes after them.) It has no threads, is no guest, and knows when all are asleep
+  /// for good. Users make it by testing/simulation.hpp.
+  explicit loop(simulation_seed seed);
   ~loop();
   loop(const loop&) = delete;
   loop& operator=(const loop&) = delete;
@@ -72,6 +95,18 @@ class ONELOOP_API loop {
   [[nodiscard]] const char* backend_name() const noexcept;
   /// Now, by this loop's clock. Never earlier than what an earlier call returned.
   [[nodiscard]] time_point now() const noexcept;
+  /// Now, by the clock of the loop that the calling thread runs; without one by CLOCK_MONOTONIC.
+  [[nodiscard]] static time_point now_here() noexcept;
+  /// The time of day: on a simulated loop that of its clock, everywhere else the machine's.
+  [[nodiscard]] static wall_time_point wall_time_here() noexcept;
+  /// The clock of a virtual loop; null if it is the machine's.
+  [[nodiscard]] virtual_clock* virtual_time() const noexcept { return clock_; }
+  [[nodiscard]] bool simulated() const noexcept { return simulation_ != nullptr; }
+  /// Throws misuse in the code of a simulated loop, which has no threads: `what` would need one.
+  static void refuse_in_simulation(const char* what);
+  /// Throws misuse if this is a simulated loop and another thread runs it: `what` would reach it at
+  /// a moment that no seed decides.
+  void refuse_other_threads(const char* what) const;
   /// The loop's random numbers: seeded from the kernel, or by `seed`; always the same on "virtual"
   /// unless seeded.
   [[nodiscard]] std::uint64_t random() noexcept;
@@ -101,6 +136,11 @@ class ONELOOP_API loop {
     return hosted_.load(std::memory_order_acquire) || running();
   }
   void expect_driver() noexcept { hosted_.store(true, std::memory_order_release); }
+  /// The program promises: no other thread will wake this loop (but one that owes it a completion).
+  /// From then on, when nothing is ready, no timer is pending and no I/O or signal is waited for,
+  /// all is cancelled and the run throws all_asleep. On a virtual loop that is so without a promise
+  /// while the process has only one thread. Not for a loop that is a guest.
+  void nothing_from_outside(bool promised = true) noexcept { alone_ = promised; }
 
   // A loop as the guest of another: poll `pollable_fd()` for reading in the host, at most until
   // `next_deadline()`; then call `run_ready()`, which never blocks and runs at most `max_items`.
@@ -115,7 +155,7 @@ class ONELOOP_API loop {
 
   /// Runs `f` on the loop, after what is ready now. False (and `f` is dropped) if the loop has
   /// closed; if it closes before it could run `f`, `f` is dropped there. An exception that leaves
-  /// `f` ends the program. Allocates.
+  /// `f` ends the program. Throws misuse if another thread runs it as a simulation. Allocates.
   bool post(std::move_only_function<void()> f);
   /// Pin this (inbox_pin) before handing a waker to another thread.
   [[nodiscard]] inbox& mail() const noexcept { return *inbox_; }
@@ -130,6 +170,9 @@ class ONELOOP_API loop {
   /// To the end of the ready queue.
   void make_ready(ready_item& item) noexcept { ready_.push(item); }
   [[nodiscard]] timer_queue& timers() noexcept { return timers_; }
+  /// Fired when nothing has been ready for as long as each node's deadline says, as a time point
+  /// after zero; the shortest first, and alone (testing/clock.hpp).
+  [[nodiscard]] timer_queue& idle_timers() noexcept { return idle_; }
   [[nodiscard]] io_driver& io() noexcept;
   /// Throws wrong_thread naming `what`, or error in a forked child, unless the calling thread may
   /// use the loop now.
@@ -152,6 +195,14 @@ class ONELOOP_API loop {
     ++progress_;
     immediate_ = 0;
   }
+  /// A number that grows with every wait of whoever runs: with each that suspends, and with each
+  /// that counts towards the next `spent`.
+  [[nodiscard]] std::uint64_t waits() const noexcept { return progress_ * 128 + immediate_; }
+  /// A party's number: they are counted in the order in which they are made.
+  [[nodiscard]] std::uint32_t next_ordinal() noexcept { return ++parties_; }
+  /// On a simulated loop: called after each item that ran, while `active` still is the context
+  /// whose code it was (null: nobody's).
+  void when_ran(void (*call)(void*, loop&) noexcept, void* argument) noexcept;
   /// The extension of type E, made by E(loop&) on first use.
   template <class E>
   E& extension() {
@@ -171,6 +222,9 @@ class ONELOOP_API loop {
   void set_observer(std::unique_ptr<loop_observer> o) noexcept;
   [[nodiscard]] bool observed() const noexcept { return observer_ != nullptr; }
 
+  /// Nothing can run, no timer is pending, no other thread owes it anything, and no I/O is waited
+  /// for: only another thread or a signal can wake it. (The code that asks may be running.)
+  [[nodiscard]] bool asleep() noexcept;
   /// The tree of parties and what each waits for, as text for people; defined by the scope layer.
   [[nodiscard]] std::string dump();
 
@@ -184,17 +238,30 @@ class ONELOOP_API loop {
   void take_mail() noexcept;
   void fire_timers() noexcept;
   void fire_due(timer_queue& timers) noexcept;
+  time_point begin_idle() noexcept;
+  void end_idle() noexcept;
   void turn(const bool& done);
+  void run_batch(const bool& done) noexcept;
+  [[nodiscard]] bool nobody_will_wake_it();
+  void end_what_is_asleep();
+  void refuse_as_guest(const char* what) const;
 
   intrusive_queue<ready_item> ready_;
   timer_queue timers_;
   timer_queue* also_ = nullptr;  // of the thread that runs the loop
+  timer_queue idle_;
+  time_point idle_until_ = never;  // then idle_ fires, if nothing comes before
   std::unique_ptr<backend> backend_;
+  virtual_clock* clock_ = nullptr;
+  struct simulation;
+  std::unique_ptr<simulation> simulation_;
   inbox* inbox_;
   std::unique_ptr<loop_observer> observer_;
   std::uint64_t progress_ = 0;
   std::uint32_t immediate_ = 0;
   bool closed_ = false;
+  bool alone_ = false;
+  std::uint32_t parties_ = 0;
   std::uint64_t random_[2];
   std::uint32_t fork_generation_;
   std::atomic<std::thread::id> driver_{};

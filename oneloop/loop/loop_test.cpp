@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -13,7 +14,9 @@
 #include <vector>
 
 #include "oneloop/base/log.hpp"
+#include "oneloop/base/sanitized_test.hpp"
 #include "oneloop/loop/io.hpp"
+#include "oneloop/loop/signals.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/loop/test_sockets.hpp"
 #include "oneloop/loop/test_waiter.hpp"
@@ -307,6 +310,119 @@ TEST(loop_on_virtual_time, reports_once_that_all_parties_are_asleep) {
   l.run_until(done);
   set_log_hook(before);
   EXPECT_EQ(g_reports.load(), 1);
+}
+
+// ---- asleep for good ----
+
+TEST_P(loop_on, throws_when_all_are_asleep_and_nothing_from_outside_was_promised) {
+  loop l{GetParam()};
+  l.nothing_from_outside();
+  const bool never_set = false;
+  for (int i = 0; i < 2; ++i) {
+    try {
+      l.run_until(never_set);
+      ADD_FAILURE();
+    } catch (const all_asleep& e) {
+      const std::string text = e.what();
+      EXPECT_NE(text.find("loop on " + GetParam()), text.npos) << text;
+      EXPECT_EQ(e.code(), std::errc::resource_deadlock_would_occur);
+    }
+    EXPECT_FALSE(l.running());
+  }
+  // It is usable as before.
+  bool done = false;
+  l.post([&] { done = true; });
+  l.run_until(done);
+}
+
+TEST_P(loop_on, is_not_asleep_for_good_while_a_thread_owes_it_something) {
+  loop l{GetParam()};
+  l.nothing_from_outside();
+  bool done = false;
+  l.owe();
+  std::jthread worker{[&] {
+    std::this_thread::sleep_for(20ms);
+    l.post([&] {
+      l.disown();
+      done = true;
+    });
+  }};
+  l.run_until(done);
+}
+
+TEST_P(loop_on, is_not_asleep_for_good_while_a_signal_is_waited_for) {
+  loop l{GetParam()};
+  l.nothing_from_outside();
+  bool done = false;
+  std::jthread sender;
+  const auto waits = [&]() -> party {
+    signal_set set{SIGUSR2};
+    sender = std::jthread{[] {
+      std::this_thread::sleep_for(20ms);
+      ::kill(::getpid(), SIGUSR2);
+    }};
+    EXPECT_EQ(co_await set.next(), SIGUSR2);
+    done = true;
+  };
+  l.post([&] { waits(); });
+  l.run_until(done);
+}
+
+TEST_P(guest_on, is_not_asleep_for_good_while_io_is_waited_for) {
+  loop l{GetParam()};
+  l.nothing_from_outside();
+  const auto [one, other] = test::tcp_pair();
+  descriptor a = descriptor::adopt(one), b = descriptor::adopt(other);
+  bool done = false;
+  const auto waits = [&]() -> party {
+    co_await io::readable(a);
+    done = true;
+  };
+  std::jthread sender;
+  l.post([&] {
+    waits();
+    sender = std::jthread{[&] {
+      std::this_thread::sleep_for(20ms);
+      EXPECT_EQ(::write(b.fd(), "x", 1), 1);
+    }};
+  });
+  l.run_until(done);
+}
+
+TEST_P(loop_on, a_dump_tells_that_it_is_asleep) {
+  loop l{GetParam()};
+  EXPECT_NE(l.dump().find(", asleep unless something outside wakes it\n"), std::string::npos);
+  timer_node t{[](timer_node&) noexcept {}};
+  l.timers().add(t, l.now() + 1h);
+  EXPECT_EQ(l.dump().find("asleep"), std::string::npos);
+  l.timers().remove(t);
+  bool done = false;
+  l.post([&] { done = true; });
+  EXPECT_EQ(l.dump().find("asleep"), std::string::npos);
+  l.run_until(done);
+}
+
+// In a process of its own, which has one thread.
+TEST(loop_on_virtual_time, throws_when_all_are_asleep_and_no_other_thread_exists) {
+  if (test::sanitized) GTEST_SKIP() << "sanitizers have threads of their own";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(30);
+    try {
+      loop l{"virtual"};
+      const bool never_set = false;
+      l.run_until(never_set);
+    } catch (const all_asleep&) {
+      ::_exit(7);
+    } catch (...) {
+      ::_exit(8);
+    }
+    ::_exit(9);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
 // ---- a guest of a plain poll() loop ----

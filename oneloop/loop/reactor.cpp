@@ -95,6 +95,16 @@ void reactor::reset(slot& s) noexcept {
   s.polls = {};
 }
 
+bool reactor::awaits_io() noexcept {
+  bool any = has_results();
+  each_slot([&](slot& s) {
+    any = any || !s.fresh.empty();
+    for (auto& list : s.requests) any = any || !list.empty();
+    for (auto& list : s.watches) any = any || !list.empty();
+  });
+  return any;
+}
+
 void reactor::dispatch() noexcept {
   while (io_request* r = finished_.pop_front()) r->done(*r);
   while (io_watch* w = ready_watches_.pop_front()) w->ready(*w);

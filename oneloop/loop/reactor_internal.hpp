@@ -40,6 +40,9 @@ inline bool was_short(const io_request& r, std::int64_t n) noexcept {
 bool ready_now(int fd, direction way) noexcept;
 
 class reactor : public backend {
+ public:
+  [[nodiscard]] bool awaits_io() noexcept final;
+
  protected:
   struct dirty_tag;
   struct slot : list_hook<dirty_tag> {

@@ -111,6 +111,7 @@ runtime::runtime() : runtime{usable_cores()} {}
 runtime::runtime(std::size_t loops, const runtime_options& options)
     : state_{std::make_unique<state>()} {
   if (loops == 0) throw misuse{"runtime: at least one loop is needed"};
+  loop::refuse_in_simulation("runtime");
   for (std::size_t i = 0; i < loops; ++i) {
     auto& s = *state_->slots.emplace_back(std::make_unique<state::slot>(options.backend_));
     s.loop.when_root_cancelled = {

@@ -157,6 +157,12 @@ class signal_hub final : public loop_extension {
   void deliver(std::uint64_t bits) noexcept {
     for (signal_set* s = sets_.front(); s != nullptr; s = sets_.next(*s)) s->deliver(bits);
   }
+  [[nodiscard]] bool awaited() noexcept {
+    for (signal_set* s = sets_.front(); s != nullptr; s = sets_.next(*s)) {
+      if (!s->waiting_.empty()) return true;
+    }
+    return false;
+  }
 
  private:
   void update() {
@@ -277,5 +283,7 @@ void dispatch_signals(loop& l) noexcept {
   const std::uint64_t bits = l.mail().signals.exchange(0, std::memory_order_acquire);
   if (bits != 0) l.extension<signal_hub>().deliver(bits);
 }
+
+bool awaits_signals(loop& l) { return l.extension<signal_hub>().awaited(); }
 
 }  // namespace oneloop::inline v0

@@ -86,5 +86,7 @@ class ONELOOP_API signal_set : list_hook<> {
 void forget_signals(inbox& mail) noexcept;
 /// Hands what has come to the signal sets of `l`.
 void dispatch_signals(loop& l) noexcept;
+/// Whether somebody on `l` waits for a signal.
+bool awaits_signals(loop& l);
 
 }  // namespace oneloop::inline v0

@@ -39,8 +39,7 @@ bool sleep_operation::await_suspend(waiter& w) {
 bool sleep_operation::try_now() noexcept {
   const duration d{when_};
   if (!absolute_) return won_ = d <= duration::zero();
-  const loop* l = loop::current();
-  return won_ = time_point{d} <= (l != nullptr ? l->now() : clock::now());
+  return won_ = time_point{d} <= loop::now_here();
 }
 
 void sleep_operation::remove() noexcept { timers_of(*waiter_).remove(*this); }

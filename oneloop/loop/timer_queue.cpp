@@ -1,5 +1,7 @@
 #include "oneloop/loop/timer_queue.hpp"
 
+#include "oneloop/loop/split_mix_internal.hpp"
+
 namespace oneloop::inline v0 {
 
 // Both roots without siblings; the later one becomes the leftmost child of the earlier.
@@ -44,6 +46,8 @@ timer_node* timer_queue::merge_pairs(timer_node* first) noexcept {
 void timer_queue::add(timer_node& t, time_point deadline) noexcept {
   t.deadline = deadline;
   t.sequence_ = next_sequence_++;
+  if (seed_ != 0) [[unlikely]]
+    t.sequence_ = split_mix(seed_);
   t.child_ = t.sibling_ = t.before_ = nullptr;
   t.pending_ = true;
   root_ = meld(root_, &t);

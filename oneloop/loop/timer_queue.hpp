@@ -1,6 +1,6 @@
 // Timers: a pairing heap of nodes that live in whoever waits. Adding is O(1), removing O(log n)
 // amortised, a million pending timers allocate nothing. Equal deadlines fire in the order in which
-// they were added.
+// they were added, or in one drawn from a seed.
 //
 //     struct alarm : oneloop::timer_node { ... };   // sets fire
 //     q.add(a, deadline);
@@ -51,6 +51,8 @@ class ONELOOP_API timer_queue {
   /// Takes out one timer whose deadline is not after `now`; null if there is none.
   timer_node* pop_due(time_point now) noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// From now on, equal deadlines fire in an order drawn from `seed`, which is not 0.
+  void shuffle(std::uint64_t seed) noexcept { seed_ = seed; }
 
  private:
   static bool earlier(const timer_node& a, const timer_node& b) noexcept {
@@ -61,6 +63,7 @@ class ONELOOP_API timer_queue {
 
   timer_node* root_ = nullptr;
   std::uint64_t next_sequence_ = 0;
+  std::uint64_t seed_ = 0;
   std::size_t size_ = 0;
 };
 

@@ -3,11 +3,14 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <ctime>
 
 #include "oneloop/base/log.hpp"
 #include "oneloop/loop/backend.hpp"
 #include "oneloop/loop/inbox.hpp"
 #include "oneloop/loop/reactor_internal.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
+#include "oneloop/loop/virtual_clock.hpp"
 
 namespace oneloop::inline v0 {
 namespace {
@@ -23,31 +26,51 @@ class virtual_backend final : public backend {
   }
 
   [[nodiscard]] const char* name() const noexcept override { return "virtual"; }
-  [[nodiscard]] time_point now() const noexcept override { return now_; }
+  [[nodiscard]] time_point now() const noexcept override { return clock_.now(); }
+  [[nodiscard]] virtual_clock* virtual_time() noexcept override { return &clock_; }
+  // What has finished is told in wait(); nothing else here comes from outside.
+  [[nodiscard]] bool awaits_io() noexcept override { return !flush(); }
   [[nodiscard]] int pollable_fd() noexcept override { return mail_.fd(); }
 
+  // Descriptors of a simulated network are its business; there is nothing behind any other.
   void submit(io_request& r) noexcept override {
+    if (socket_kernel* k = kernel_of(r.handle)) return k->submit(r);
     r.result = -EOPNOTSUPP;
     requests_.push_back(r);
   }
-  void cancel(io_request&) noexcept override {}
-  void watch(io_watch& w) noexcept override { watches_.push_back(w); }
+  void cancel(io_request& r) noexcept override {
+    if (socket_kernel* k = kernel_of(r.handle)) k->cancel(r);
+  }
+  void watch(io_watch& w) noexcept override {
+    if (socket_kernel* k = kernel_of(w.handle)) return k->watch(w);
+    watches_.push_back(w);
+  }
   void unwatch(io_watch& w) noexcept override { w.unlink(); }
-  void forget(io_handle) noexcept override { dispatch(); }
-  bool flush() noexcept override { return requests_.empty() && watches_.empty(); }
+  void forget(io_handle h) noexcept override {
+    if (socket_kernel* k = kernel_of(h)) k->forget(h);
+    dispatch();
+  }
+  bool flush() noexcept override {
+    return requests_.empty() && watches_.empty() &&
+           (sockets() == nullptr || !sockets()->has_results());
+  }
 
   void wait(time_point deadline, bool must_wait) noexcept override {
     if (!flush()) return dispatch();
-    if (deadline <= now_) return;
-    if (deadline != never && !must_wait) {
-      now_ = deadline;
-      return;
-    }
-    wait_for_mail(deadline == never && !must_wait);
+    if (deadline <= now()) return;
+    const bool still = clock_.stands_still_before(deadline);
+    if (!must_wait && !still && clock_.autojump()) return clock_.jump_to(deadline);
+    if (!must_wait && !still) return pass_until(deadline);
+    wait_for_mail(still && !must_wait);
   }
 
  private:
+  [[nodiscard]] socket_kernel* kernel_of(io_handle h) const noexcept {
+    return sys::simulated(h.fd) ? sockets() : nullptr;
+  }
+
   void dispatch() noexcept {
+    if (sockets() != nullptr) sockets()->dispatch();
     while (io_request* r = requests_.pop_front()) r->done(*r);
     while (io_watch* w = watches_.pop_front()) w->ready(*w);
   }
@@ -66,9 +89,18 @@ class virtual_backend final : public backend {
     if (n > 0) mail_.drain();
   }
 
+  // At the clock's rate.
+  void pass_until(time_point deadline) noexcept {
+    const duration left = clock_.real_time_to(deadline);
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+    const timespec at_most{.tv_sec = static_cast<std::time_t>(seconds.count()),
+                           .tv_nsec = static_cast<long>((left - seconds).count())};
+    pollfd p{.fd = mail_.fd(), .events = POLLIN, .revents = 0};
+    if (::ppoll(&p, 1, &at_most, nullptr) > 0) mail_.drain();
+  }
+
   inbox& mail_;
-  // The same start in every run; far from zero, so that "an hour ago" is a time point too.
-  time_point now_{std::chrono::hours{24}};
+  virtual_clock clock_;
   bool reported_ = false;
   intrusive_list<io_request> requests_;
   intrusive_list<io_watch> watches_;

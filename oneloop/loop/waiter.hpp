@@ -43,6 +43,13 @@ struct ready_item {
   run_fn run = nullptr;
 };
 
+/// What a waiter waits for that is held by somebody: for those who look for deadlocks.
+struct lock_wait {
+  const void* lock;
+  const char* name;      // null: it has none
+  const waiter* holder;  // null: unknown, several, or parties that know themselves (held_lock)
+};
+
 /// What an operation tells about itself while a waiter waits for it; one constant per operation
 /// type.
 struct operation_info {
@@ -52,6 +59,8 @@ struct operation_info {
   void (*cancel)(void* op, waiter& w) noexcept;
   /// A few words on the object ("fd 7"), for dumps; may be null. Runs on the home thread.
   std::string (*describe)(const void* op) = nullptr;
+  /// Which lock it waits for, as long as its party has not been resumed; may be null.
+  lock_wait (*lock)(const void* op) = nullptr;
 };
 
 /// How a wait ended.
@@ -174,9 +183,12 @@ class waiter : public ready_item {
   ONELOOP_API void wake() noexcept;
   /// The same for an operation that took itself back: its party sees `cancelled`.
   void wake_cancelled() noexcept {
-    outcome_ = outcome::cancelled;
+    note_cancelled();
     wake();
   }
+  /// For one that took itself back and has to wait for something more before it wakes its party, as
+  /// a condition for its lock.
+  void note_cancelled() noexcept { outcome_ = outcome::cancelled; }
 
   // ---- for models: the owner's side, on the home thread ----
 
@@ -196,6 +208,9 @@ class waiter : public ready_item {
   [[nodiscard]] const operation_info* waiting_for() const noexcept { return info_; }
   [[nodiscard]] const void* operation() const noexcept { return op_; }
 
+  /// Whether it is a context, as every waiter of a model is; else somebody has it inside something.
+  [[nodiscard]] bool is_party() const noexcept { return model_ != no_model; }
+
   /// The model's own: a coroutine's address, a fiber.
   void* target = nullptr;
 
@@ -208,7 +223,8 @@ class waiter : public ready_item {
   bool shared_ = false;
 
  protected:
-  std::uint8_t model_ = 0;  // the model's own: which it is
+  static constexpr std::uint8_t no_model = 0xff;
+  std::uint8_t model_ = no_model;  // a context's: how its party waits
 };
 
 /// An operation: the shape of an awaiter over a waiter. Lazy: it starts in await_suspend.

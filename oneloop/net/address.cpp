@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
 #include "oneloop/net/raw_address.hpp"
 
 namespace oneloop::inline v0::net {
@@ -335,13 +336,13 @@ unix_address raw_address::to_unix() const noexcept {
 
 raw_address raw_address::local_of(int fd) noexcept {
   raw_address a;
-  if (::getsockname(fd, a.data(), &a.size_) != 0) a = {};
+  if (sys::getsockname(fd, a.data(), &a.size_) != 0) a = {};
   return a;
 }
 
 raw_address raw_address::peer_of(int fd) noexcept {
   raw_address a;
-  if (::getpeername(fd, a.data(), &a.size_) != 0) a = {};
+  if (sys::getpeername(fd, a.data(), &a.size_) != 0) a = {};
   return a;
 }
 

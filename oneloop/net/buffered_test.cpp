@@ -1,6 +1,6 @@
 #include "oneloop/net/buffered.hpp"
 
-#include "oneloop/net/net_test.hpp"
+#include "oneloop/net/simulation_test.hpp"
 #include "oneloop/net/unix.hpp"
 
 namespace oneloop::net {
@@ -8,8 +8,8 @@ namespace {
 
 using namespace test;
 
-class buffered : public on_backends {};
-ON_BACKENDS(buffered);
+class buffered : public on_backends_and_simulation {};
+ON_BACKENDS_AND_SIMULATION(buffered);
 
 /// Sends the parts, with a pause between them, then ends the stream.
 task<> drip(unix_stream& s, std::vector<std::string> parts) {

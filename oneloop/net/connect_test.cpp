@@ -6,7 +6,7 @@
 #include "oneloop/net/dns.hpp"
 #include "oneloop/net/dns_server_test.hpp"
 #include "oneloop/net/happy_eyeballs.hpp"
-#include "oneloop/net/net_test.hpp"
+#include "oneloop/net/simulation_test.hpp"
 
 namespace oneloop::net {
 namespace {
@@ -16,7 +16,7 @@ using namespace test;
 // ---- the rules, under the virtual clock ----
 
 /// A network that exists only here: when lookups answer, what attempts do, and a log with times.
-class happy_eyeballs_rules : public testing::Test {
+class happy_eyeballs_rules : public ::testing::Test {
  protected:
   struct answer {
     duration after = 0s;
@@ -214,8 +214,12 @@ TEST_F(happy_eyeballs_rules, cancelling_the_whole_cancels_every_attempt) {
 
 // ---- the real thing ----
 
-class connecting : public on_backends {};
-ON_BACKENDS(connecting);
+class connecting : public on_backends_and_simulation {};
+ON_BACKENDS_AND_SIMULATION(connecting);
+
+/// With a name server of its own.
+class connecting_in_kernel : public on_backends {};
+ON_BACKENDS(connecting_in_kernel);
 
 TEST_P(connecting, literals_and_localhost_need_no_name_server) {
   go([]() -> task<> {
@@ -229,7 +233,7 @@ TEST_P(connecting, literals_and_localhost_need_no_name_server) {
   });
 }
 
-TEST_P(connecting, names_are_looked_up_and_both_kinds_tried) {
+TEST_P(connecting_in_kernel, names_are_looked_up_and_both_kinds_tried) {
   go([]() -> task<> {
     dns_server server;
     std::vector<endpoint> list{server.at()};

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <list>
 #include <map>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -17,8 +18,10 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/loop/descriptor.hpp"
 #include "oneloop/loop/io_request.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
 #include "oneloop/loop/timer_queue.hpp"
 #include "oneloop/net/hosts_internal.hpp"
+#include "oneloop/net/name_answer_internal.hpp"
 #include "oneloop/net/raw_address.hpp"
 #include "oneloop/net/socket.hpp"
 #include "oneloop/scope/gather.hpp"
@@ -181,6 +184,8 @@ class resolver::state {
   }
 
   const std::vector<ip_address>* find_in_hosts(const std::string& name) {
+    // The machine's own file says nothing of a simulation's hosts.
+    if (loop_.io().sockets() != nullptr) return nullptr;
     return hosts_.find(name, loop_.now());
   }
   const answer* find_in_cache(const key& k);
@@ -206,6 +211,22 @@ class resolver::state {
     state& owner;
     key name;
     std::shared_ptr<question> asked;
+  };
+  /// A question to a simulation, under way: the next try, or the answer.
+  struct simulated : timer_node {
+    simulated(state& s, const key& k, std::shared_ptr<question> q) noexcept
+        : timer_node{[](timer_node& t) noexcept {
+            auto& self = static_cast<simulated&>(t);
+            self.owner.go_on(self);
+          }},
+          owner{s},
+          name{k},
+          asked{std::move(q)} {}
+    state& owner;
+    key name;
+    std::shared_ptr<question> asked;
+    int tries = 0;
+    std::optional<name_answer> answer;
   };
   struct socket;
   struct socket_watch : io_watch {
@@ -250,6 +271,8 @@ class resolver::state {
   void arm_timer() noexcept;
   bool open() noexcept;
   void close() noexcept;
+  void go_on(simulated& s) noexcept;
+  void settle(const key& k, question& q, duration ttl) noexcept;
   void remember(const key& k, const answer& a, duration ttl);
   static void ready(io_watch& w) noexcept;
   static void answered(void* arg, int status, int timeouts, ares_addrinfo* info) noexcept;
@@ -264,6 +287,7 @@ class resolver::state {
   std::map<int, std::unique_ptr<socket>> sockets_;
   timer timer_{*this};
   std::map<key, std::shared_ptr<question>> under_way_;
+  std::map<key, std::unique_ptr<simulated>> simulated_;
   std::map<key, cached> cache_;
   std::list<key> recent_;  // the names in the cache, the most recently used one first
 };
@@ -458,6 +482,12 @@ bool resolver::state::open() noexcept {
 }
 
 void resolver::state::close() noexcept {
+  while (!simulated_.empty()) {
+    const auto s = std::move(simulated_.extract(simulated_.begin()).mapped());
+    loop_.timers().remove(*s);
+    s->asked->result.error = dns_errc::failed;
+    settle(s->name, *s->asked, {});
+  }
   if (channel_ == nullptr) return;
   // Answers everybody who waits with ARES_EDESTRUCTION, and closes the sockets.
   busy_ = true;
@@ -471,10 +501,17 @@ std::shared_ptr<resolver::state::question> resolver::state::ask(const key& k) {
     ++counts.shared;
     return at->second;
   }
-  // Simulated loops have no name servers.
+  auto q = std::make_shared<question>();
+  if (loop_.io().sockets() != nullptr) {
+    auto& s = *simulated_.emplace(k, std::make_unique<simulated>(*this, k, q)).first->second;
+    under_way_.emplace(k, q);
+    ++counts.questions;
+    go_on(s);
+    return q;
+  }
+  // A simulated loop without a network has no name servers.
   if (!loop_.io().direct()) throw lookup_error(k.first, dns_errc::unreachable);
   if (!open()) throw lookup_error(k.first, dns_errc::failed);
-  auto q = std::make_shared<question>();
   auto p = std::make_unique<pending>(pending{*this, k, q});
   under_way_.emplace(k, q);
   ++counts.questions;
@@ -518,17 +555,52 @@ void resolver::state::answered(void* arg, int status, int, ares_addrinfo* info) 
       }
       if (a.addresses.empty()) a.error = dns_errc::no_data;
     }
-    if (a.addresses.empty()) ttl = self.options_.negative_ttl_;
-    const bool known =
-        !a.addresses.empty() || a.error == dns_errc::no_such_host || a.error == dns_errc::no_data;
-    if (known && status != ARES_EDESTRUCTION) self.remember(p->name, a, ttl);
   } catch (const std::bad_alloc&) {
     a.addresses.clear();
     a.error = dns_errc::failed;
   }
   if (info != nullptr) ::ares_freeaddrinfo(info);
-  self.under_way_.erase(p->name);
-  p->asked->done.set();
+  self.settle(p->name, *p->asked, ttl);
+}
+
+/// The answer to a question under way is there; addresses are good for `ttl`.
+void resolver::state::settle(const key& k, question& q, duration ttl) noexcept {
+  const std::shared_ptr<question> kept = under_way_.extract(k).mapped();
+  const answer& a = q.result;
+  const bool none = a.error == dns_errc::no_such_host || a.error == dns_errc::no_data;
+  try {
+    if (!a.addresses.empty() || none) {
+      remember(k, a, a.addresses.empty() ? options_.negative_ttl_ : ttl);
+    }
+  } catch (const std::bad_alloc&) {  // then it is asked again
+  }
+  q.done.set();
+}
+
+/// Asks the simulation, or tells what it has answered. The tries and their timeouts are those of
+/// the real thing.
+void resolver::state::go_on(simulated& s) noexcept {
+  socket_kernel* servers = loop_.io().sockets();
+  answer& result = s.asked->result;
+  result.error = dns_errc::timed_out;
+  if (s.answer) {
+    result = {std::move(s.answer->addresses), s.answer->error};
+  } else if (servers == nullptr) {
+    result.error = dns_errc::unreachable;
+  } else if (s.tries < std::max(options_.tries_, 1)) {
+    const duration patience = options_.timeout_ * (1 << std::min(s.tries++, 16));
+    name_answer said;
+    try {
+      servers->ask(s.name.first, s.name.second == family::v6 ? AF_INET6 : AF_INET, said);
+    } catch (const std::bad_alloc&) {
+      said.error = dns_errc::failed;
+    }
+    const duration wait = std::min(said.delay, patience);
+    if (said.delay <= patience) s.answer = std::move(said);
+    return loop_.timers().add(s, after(loop_.now(), wait));
+  }
+  const auto self = std::move(simulated_.extract(s.name).mapped());
+  settle(self->name, *self->asked, self->answer ? self->answer->ttl : duration{});
 }
 
 void resolver::state::remember(const key& k, const answer& a, duration ttl) {

@@ -11,6 +11,9 @@
 // kept for as long as they say (TTL, at most a day), "no such host" and "no address" for a few
 // seconds.
 //
+// In a simulation with a network (testing/network.hpp) its names are asked for, with the same tries
+// and cache, whatever servers and hosts file are set.
+//
 // Cancellation: who is cancelled stops waiting; the question goes on, for the others and the cache.
 // Threads: a resolver belongs to the loop on which it was made.
 // Errors: oneloop::error with a dns_errc.

@@ -40,7 +40,6 @@ class on_backends : public ::testing::TestWithParam<std::string> {
     run(bounded(body), GetParam());
   }
 
- private:
   template <class Body>
   static task<> bounded(Body& body) {
     auto limited = fail_after(30s, std::ref(body));

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "oneloop/loop/loop.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
 
 namespace oneloop::inline v0::net::detail {
 
@@ -17,17 +18,17 @@ void fail(const char* what, const std::string& object, std::int64_t n) {
 }
 
 int open_socket(int family, int type) noexcept {
-  const int fd = ::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int fd = sys::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   return fd < 0 ? -errno : fd;
 }
 
 int set_option(int fd, int level, int name, int value) noexcept {
-  return ::setsockopt(fd, level, name, &value, sizeof value) != 0 ? -errno : 0;
+  return sys::setsockopt(fd, level, name, &value, sizeof value) != 0 ? -errno : 0;
 }
 
 int end_sending(const descriptor& d) noexcept {
   if (!d.is_open()) return -EBADF;
-  if (::shutdown(d.fd(), SHUT_WR) == 0) return 0;
+  if (sys::shutdown(d.fd(), SHUT_WR) == 0) return 0;
   // The peer has reset the connection meanwhile: our direction has ended too.
   return errno == ENOTCONN ? 0 : -errno;
 }
@@ -35,14 +36,14 @@ int end_sending(const descriptor& d) noexcept {
 bool is_quiet(const descriptor& d) noexcept {
   if (!d.is_open()) return false;
   std::byte b;
-  return ::recv(d.fd(), &b, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+  return sys::recv(d.fd(), &b, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
          (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 std::int64_t receive_now(const descriptor& d, std::span<std::byte> to) noexcept {
   if (!d.is_open()) return -EBADF;
   for (;;) {
-    const ssize_t n = ::recv(d.fd(), to.data(), to.size(), MSG_DONTWAIT);
+    const ssize_t n = sys::recv(d.fd(), to.data(), to.size(), MSG_DONTWAIT);
     if (n >= 0) return n;
     if (errno != EINTR) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
   }
@@ -75,7 +76,7 @@ bool accept_may_go_on(const error& e) noexcept {
 void reset_connection(descriptor& d) noexcept {
   if (!d.is_open()) return;
   const linger off{.l_onoff = 1, .l_linger = 0};
-  (void)::setsockopt(d.fd(), SOL_SOCKET, SO_LINGER, &off, sizeof off);
+  (void)sys::setsockopt(d.fd(), SOL_SOCKET, SO_LINGER, &off, sizeof off);
   d.close();
 }
 

@@ -13,11 +13,12 @@
 //                       `to` gives 0 at once.
 //   - write_all(from)   gives from.size(); fewer only if it was cancelled after some bytes had gone
 //                       (the next checkpoint throws).
-//   - shutdown_write()  ends what we send; reading goes on.
-//   - close()           ends everything, at once. Idempotent. Operations that wait end with an
-//                       error whose code is errc::closed.
+//   - shutdown_write()  ends what we send; reading goes on. Idempotent.
+//   - close()           ends everything, at once. Idempotent. Operations that wait, and those that
+//                       start later, end with an error whose code is errc::closed.
 //   - One reader and one writer at a time. The buffers stay until the operation has ended, the
 //     stream until all have.
+// testing/stream_check.hpp tries all of it on a stream of yours.
 #pragma once
 
 #include <concepts>

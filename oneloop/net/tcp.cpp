@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include "oneloop/loop/socket_kernel.hpp"
+
 namespace oneloop::inline v0::net {
 
 int tcp_stream::open(int family, bool nodelay) noexcept {
@@ -60,8 +62,8 @@ tcp_listener::tcp_listener(const endpoint& at, const listen_options& options) {
     if (n >= 0 && at.address().is_v6()) {
       n = detail::set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only_ ? 1 : 0);
     }
-    if (n >= 0 && ::bind(fd, address.data(), address.size()) != 0) n = -errno;
-    if (n >= 0 && ::listen(fd, options.backlog_) != 0) n = -errno;
+    if (n >= 0 && sys::bind(fd, address.data(), address.size()) != 0) n = -errno;
+    if (n >= 0 && sys::listen(fd, options.backlog_) != 0) n = -errno;
     if (n >= 0) local_ = raw_address::local_of(fd).to_endpoint();
   }
   if (n < 0) detail::fail("listen", at.to_string(), n);

@@ -12,7 +12,8 @@
 
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/channel/select.hpp"
-#include "oneloop/net/net_test.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
+#include "oneloop/net/simulation_test.hpp"
 #include "oneloop/net/stream.hpp"
 
 namespace oneloop::net {
@@ -24,8 +25,12 @@ const endpoint any_loopback_port{ip_address::loopback_v4(), 0};
 
 static_assert(byte_stream<tcp_stream>);
 
-class tcp : public on_backends {};
-ON_BACKENDS(tcp);
+class tcp : public on_backends_and_simulation {};
+ON_BACKENDS_AND_SIMULATION(tcp);
+
+/// What only a kernel has: other threads, the process's descriptors.
+class tcp_in_kernel : public on_backends {};
+ON_BACKENDS(tcp_in_kernel);
 
 task<> echo(tcp_listener& l) {
   auto peer = co_await l.accept();
@@ -324,13 +329,13 @@ struct deaf_listener {
   deaf_listener() : listener{any_loopback_port, listen_options{}.backlog(0)} {
     const raw_address at{listener.local_endpoint()};
     for (int i = 0; i < 4; ++i) {
-      const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-      (void)::connect(fd, at.data(), at.size());
+      const int fd = sys::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+      (void)sys::connect(fd, at.data(), at.size());
       fds.push_back(fd);
     }
   }
   ~deaf_listener() {
-    for (const int fd : fds) ::close(fd);
+    for (const int fd : fds) sys::close(fd);
   }
   tcp_listener listener;
   std::vector<int> fds;
@@ -398,7 +403,7 @@ TEST_P(tcp, close_ends_an_accept_that_waits) {
   });
 }
 
-TEST_P(tcp, accept_without_descriptors_left_fails_clearly_and_recovers) {
+TEST_P(tcp_in_kernel, accept_without_descriptors_left_fails_clearly_and_recovers) {
   go([]() -> task<> {
     tcp_listener l{any_loopback_port};
     auto client = co_await connect(l.local_endpoint());
@@ -441,7 +446,7 @@ TEST_P(tcp, small_writes_go_out_at_once_unless_told_otherwise) {
     auto nodelay = [](const tcp_stream& s) {
       int on = -1;
       socklen_t size = sizeof on;
-      ::getsockopt(s.fd(), IPPROTO_TCP, TCP_NODELAY, &on, &size);
+      sys::getsockopt(s.fd(), IPPROTO_TCP, TCP_NODELAY, &on, &size);
       return on;
     };
     EXPECT_EQ(nodelay(both.first), 1);
@@ -483,7 +488,7 @@ TEST_P(tcp, a_quiet_connection_stops_being_so_by_data_and_by_the_end) {
   });
 }
 
-TEST_P(tcp, a_plain_thread_without_a_loop_talks_to_a_loop) {
+TEST_P(tcp_in_kernel, a_plain_thread_without_a_loop_talks_to_a_loop) {
   go([]() -> task<> {
     tcp_listener l{any_loopback_port};
     std::thread client{[at = l.local_endpoint()] {

@@ -85,6 +85,7 @@ class tls_stream {
   [[nodiscard]] task<std::size_t> read_some(std::span<std::byte> to) {
     context::current().checkpoint();
     if (to.empty()) co_return std::size_t{0};
+    if (closed_) throw closed_error{"read " + name()};
     if (peeked_) {
       to[0] = *std::exchange(peeked_, std::nullopt);
       co_return std::size_t{1};
@@ -110,6 +111,8 @@ class tls_stream {
     std::size_t accepted = 0;
     try {
       while (accepted < from.size()) {
+        // What has been accepted is the result: no checkpoint may throw it away.
+        if (accepted != 0 && context::current().scope().cancelled()) break;
         auto turn = co_await out_->turn.lock();
         if (out_->failure) std::rethrow_exception(out_->failure);
         accepted += engine_.write(from.subspan(accepted));
@@ -134,7 +137,10 @@ class tls_stream {
     close();
   }
   /// Closes the stream below, without a goodbye: the peer sees a truncated stream.
-  void close() noexcept { stream_.close(); }
+  void close() noexcept {
+    closed_ = true;  // what has been decrypted and not read is gone too
+    stream_.close();
+  }
 
   /// Nothing has arrived and the peer is there, as far as can be seen now. Takes what is no data
   /// (session tickets) in. Not while a read waits.
@@ -152,6 +158,7 @@ class tls_stream {
 
   /// What is there now, without waiting: nothing if there is none, 0 after the peer's goodbye.
   [[nodiscard]] std::optional<std::size_t> try_read_some(std::span<std::byte> to) {
+    if (closed_) throw closed_error{"read " + name()};
     if (peeked_ && !to.empty()) {
       to[0] = *std::exchange(peeked_, std::nullopt);
       return 1;
@@ -218,6 +225,8 @@ class tls_stream {
         out_->sent = 0;
         engine_.consume_output(fresh.size());
       }
+      // Not by a checkpoint: write_all makes a result of it.
+      if (context::current().scope().cancelled()) throw cancelled{};
       try {
         auto sending = stream_.write_all(std::span{out_->bytes}.subspan(out_->sent));
         out_->sent += co_await std::move(sending);
@@ -274,6 +283,7 @@ class tls_stream {
   tls_engine engine_;
   std::unique_ptr<outgoing> out_;
   bool said_goodbye_ = false;
+  bool closed_ = false;
   std::optional<std::byte> peeked_;
 };
 

@@ -10,8 +10,8 @@
 #include <fstream>
 
 #include "oneloop/net/buffered.hpp"
-#include "oneloop/net/net_test.hpp"
 #include "oneloop/net/openssl_test.hpp"
+#include "oneloop/net/simulation_test.hpp"
 #include "oneloop/net/unix.hpp"
 #include "oneloop/testing/test_ca.hpp"
 
@@ -61,8 +61,12 @@ task<pair_of_streams> tls_pair(tls_context client = client_context(),
   co_return std::move(result);
 }
 
-class tls : public on_backends {};
-ON_BACKENDS(tls);
+class tls : public on_backends_and_simulation {};
+ON_BACKENDS_AND_SIMULATION(tls);
+
+/// Where the loopback brings a reset back within a call.
+class tls_in_kernel : public on_backends {};
+ON_BACKENDS(tls_in_kernel);
 
 TEST_P(tls, bytes_go_both_ways_and_each_goodbye_ends_one) {
   go([]() -> task<> {
@@ -235,7 +239,7 @@ TEST_P(tls, cancelled_write_counts_what_was_taken_and_the_stream_goes_on) {
   });
 }
 
-TEST_P(tls, failed_flush_poisons_writing) {
+TEST_P(tls_in_kernel, failed_flush_poisons_writing) {
   go([]() -> task<> {
     auto both = co_await tls_pair();
     auto& [client, server] = both;

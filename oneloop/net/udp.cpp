@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "oneloop/loop/socket_kernel.hpp"
 #include "oneloop/net/socket.hpp"
 
 namespace oneloop::inline v0::net {
@@ -63,7 +64,7 @@ udp_socket::udp_socket(const endpoint& at, const udp_options& options) {
     if (n >= 0 && at.address().is_v6()) {
       n = detail::set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only_ ? 1 : 0);
     }
-    if (n >= 0 && ::bind(fd, address.data(), address.size()) != 0) n = -errno;
+    if (n >= 0 && sys::bind(fd, address.data(), address.size()) != 0) n = -errno;
     if (n >= 0) local_ = raw_address::local_of(fd).to_endpoint();
   }
   if (n < 0) detail::fail("bind", at.to_string(), n);
@@ -78,7 +79,7 @@ udp_socket udp_socket::connected(const endpoint& to) {
 void udp_socket::connect(const endpoint& to) {
   const raw_address address{to};
   if (!is_open()) detail::fail("connect", to.to_string(), -EBADF);
-  if (::connect(fd(), address.data(), address.size()) != 0) {
+  if (sys::connect(fd(), address.data(), address.size()) != 0) {
     detail::fail("connect", to.to_string(), -errno);
   }
   peer_ = to;

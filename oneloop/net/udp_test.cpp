@@ -3,7 +3,7 @@
 #include <array>
 #include <thread>
 
-#include "oneloop/net/net_test.hpp"
+#include "oneloop/net/simulation_test.hpp"
 #include "oneloop/net/stream.hpp"
 
 namespace oneloop::net {
@@ -13,8 +13,12 @@ using namespace test;
 
 const endpoint any_loopback_port{ip_address::loopback_v4(), 0};
 
-class udp : public on_backends {};
-ON_BACKENDS(udp);
+class udp : public on_backends_and_simulation {};
+ON_BACKENDS_AND_SIMULATION(udp);
+
+/// What only a kernel has: other threads.
+class udp_in_kernel : public on_backends {};
+ON_BACKENDS(udp_in_kernel);
 
 TEST_P(udp, datagrams_arrive_whole_with_their_sender) {
   go([]() -> task<> {
@@ -136,7 +140,7 @@ TEST_P(udp, errors_name_operation_and_object) {
   });
 }
 
-TEST_P(udp, a_plain_thread_without_a_loop_talks_to_a_loop) {
+TEST_P(udp_in_kernel, a_plain_thread_without_a_loop_talks_to_a_loop) {
   go([]() -> task<> {
     udp_socket server{any_loopback_port};
     std::thread client{[to = server.local_endpoint()] {

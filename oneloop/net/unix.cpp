@@ -6,15 +6,22 @@
 #include <cerrno>
 #include <string>
 
+#include "oneloop/loop/socket_kernel.hpp"
+
 namespace oneloop::inline v0::net {
 namespace {
+
+/// Removes the file of a listener. A simulated socket has none.
+void remove_file(int fd, const char* path) noexcept {
+  if (!sys::simulated(fd)) (void)::unlink(path);
+}
 
 /// A socket file on which nobody listens.
 bool is_stale(const raw_address& a) noexcept {
   const int fd = detail::open_socket(AF_UNIX, SOCK_STREAM);
   if (fd < 0) return false;
-  const bool refused = ::connect(fd, a.data(), a.size()) != 0 && errno == ECONNREFUSED;
-  ::close(fd);
+  const bool refused = sys::connect(fd, a.data(), a.size()) != 0 && errno == ECONNREFUSED;
+  sys::close(fd);
   return refused;
 }
 
@@ -22,14 +29,14 @@ bool is_stale(const raw_address& a) noexcept {
 
 std::pair<unix_stream, unix_stream> unix_stream::pair() {
   int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
+  if (sys::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) {
     throw error{"socketpair", {}, system_code(errno)};
   }
   unix_stream second;  // so that one that throws leaks nothing
   try {
     second = unix_stream{descriptor::adopt(fds[1]), unix_address{}};
   } catch (...) {
-    ::close(fds[0]);
+    sys::close(fds[0]);
     throw;
   }
   return {unix_stream{descriptor::adopt(fds[0]), unix_address{}}, std::move(second)};
@@ -63,14 +70,14 @@ unix_listener::unix_listener(const unix_address& at, bool replace, int backlog) 
   if (n >= 0) {
     const int fd = n;
     descriptor d = descriptor::adopt(fd);
-    n = ::bind(fd, address.data(), address.size()) == 0 ? 0 : -errno;
+    n = sys::bind(fd, address.data(), address.size()) == 0 ? 0 : -errno;
     if (n == -EADDRINUSE && replace && !at.is_abstract() && is_stale(address)) {
-      (void)::unlink(std::string{at.name()}.c_str());
-      n = ::bind(fd, address.data(), address.size()) == 0 ? 0 : -errno;
+      remove_file(fd, std::string{at.name()}.c_str());
+      n = sys::bind(fd, address.data(), address.size()) == 0 ? 0 : -errno;
     }
-    if (n >= 0 && ::listen(fd, backlog) != 0) {
+    if (n >= 0 && sys::listen(fd, backlog) != 0) {
       n = -errno;
-      if (!at.is_abstract()) (void)::unlink(std::string{at.name()}.c_str());
+      if (!at.is_abstract()) remove_file(fd, std::string{at.name()}.c_str());
     }
     if (n >= 0) {
       descriptor_ = std::move(d);
@@ -85,7 +92,7 @@ void unix_listener::close() noexcept {
   if (!local_.is_abstract() && !local_.is_unnamed()) {
     char path[unix_address::max_size + 1] = {};
     local_.name().copy(path, unix_address::max_size);
-    (void)::unlink(path);
+    remove_file(fd(), path);
   }
   descriptor_.close();
 }

@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-#include "oneloop/net/net_test.hpp"
+#include "oneloop/net/simulation_test.hpp"
 #include "oneloop/net/stream.hpp"
 
 namespace oneloop::net {
@@ -16,10 +16,11 @@ using namespace test;
 
 static_assert(byte_stream<unix_stream>);
 
-class unix_sockets : public on_backends {
+template <class Base>
+class in_folder : public Base {
  protected:
-  unix_sockets() { EXPECT_NE(::mkdtemp(folder_.data()), nullptr); }
-  ~unix_sockets() override { ::rmdir(folder_.c_str()); }
+  in_folder() { EXPECT_NE(::mkdtemp(folder_.data()), nullptr); }
+  ~in_folder() override { ::rmdir(folder_.c_str()); }
   [[nodiscard]] unix_address at(const std::string& name) const {
     return unix_address{folder_ + "/" + name};
   }
@@ -27,7 +28,12 @@ class unix_sockets : public on_backends {
  private:
   std::string folder_ = "/tmp/oneloop_unix_XXXXXX";
 };
-ON_BACKENDS(unix_sockets);
+class unix_sockets : public in_folder<on_backends_and_simulation> {};
+ON_BACKENDS_AND_SIMULATION(unix_sockets);
+
+/// What only a kernel has: files, other threads.
+class unix_sockets_in_kernel : public in_folder<on_backends> {};
+ON_BACKENDS(unix_sockets_in_kernel);
 
 task<> hello_and_back(unix_listener& l) {
   auto client = co_await connect(l.local_address());
@@ -54,7 +60,7 @@ TEST_P(unix_sockets, path_and_abstract_name_carry_bytes_both_ways) {
   });
 }
 
-TEST_P(unix_sockets, missing_path_and_missing_listener_are_told_apart) {
+TEST_P(unix_sockets_in_kernel, missing_path_and_missing_listener_are_told_apart) {
   go([&]() -> task<> {
     const auto missing = co_await message_of(connect(at("none")));
     EXPECT_EQ(missing, "connect " + at("none").to_string() + ": No such file or directory");
@@ -115,7 +121,7 @@ TEST_P(unix_sockets, close_ends_an_accept_that_waits) {
   });
 }
 
-TEST_P(unix_sockets, close_on_another_thread_ends_an_accept_that_waits) {
+TEST_P(unix_sockets_in_kernel, close_on_another_thread_ends_an_accept_that_waits) {
   unix_listener l{at("s")};
   std::thread closer;
   go([&]() -> task<> {

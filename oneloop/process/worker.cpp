@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0::process {
 namespace {
@@ -105,6 +106,7 @@ wait_operation::wait_operation(worker& w) noexcept
 exit_status wait_operation::await_resume() const { return worker_->reap(WNOHANG); }
 
 worker::worker(std::vector<std::string> arguments) {
+  loop::refuse_in_simulation("worker");
   if (!called_parent_pipe && started_as_worker()) {
     throw misuse{"a worker cannot start workers before its main has called process::parent_pipe"};
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "oneloop/base/log.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
 #include "oneloop/net/raw_address.hpp"
 #include "oneloop/net/socket.hpp"
 #include "oneloop/protocol/client.hpp"
@@ -27,7 +28,7 @@ constexpr operation_info info_of(void (*cancel)(void*, waiter&) noexcept,
 
 std::int64_t receive(int fd, std::span<std::byte> to) noexcept {
   for (;;) {
-    const ssize_t n = ::recv(fd, to.data(), to.size(), MSG_DONTWAIT);
+    const ssize_t n = sys::recv(fd, to.data(), to.size(), MSG_DONTWAIT);
     if (n >= 0) return n;
     if (errno != EINTR) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
   }
@@ -338,7 +339,8 @@ void connection::pump() noexcept {
 
 std::int64_t connection::try_send(std::span<const std::byte> data) noexcept {
   for (;;) {
-    const ssize_t n = ::send(socket_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n =
+        sys::send(socket_.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0) return n;
     if (errno != EINTR) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
   }

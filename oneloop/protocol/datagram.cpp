@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "oneloop/base/log.hpp"
+#include "oneloop/loop/socket_kernel.hpp"
 #include "oneloop/net/socket.hpp"
 #include "oneloop/protocol/connection_internal.hpp"
 #include "oneloop/scope/context.hpp"
@@ -56,7 +57,7 @@ struct datagram_port::state {
     net::raw_address from;
     socklen_t size = from.size();
     const ssize_t n =
-        ::recvfrom(socket.fd(), space.data(), space.size(), MSG_DONTWAIT, from.data(), &size);
+        sys::recvfrom(socket.fd(), space.data(), space.size(), MSG_DONTWAIT, from.data(), &size);
     if (n < 0) {
       if (errno == ECONNREFUSED) {
         callback("connection_refused", [&] { owner->connection_refused(); });
@@ -80,8 +81,8 @@ struct datagram_port::state {
     if (to != nullptr) address = net::raw_address{*to};
     for (;;) {
       const ssize_t n =
-          ::sendto(socket.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-                   to != nullptr ? address.data() : nullptr, to != nullptr ? address.size() : 0);
+          sys::sendto(socket.fd(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+                      to != nullptr ? address.data() : nullptr, to != nullptr ? address.size() : 0);
       if (n >= 0) return true;
       switch (errno) {
         case EINTR:

@@ -59,6 +59,7 @@ cancel_scope::~cancel_scope() {
     {
       std::scoped_lock l{link_->lock};
       link_->scope = nullptr;
+      link_->over.store(true, std::memory_order_relaxed);
     }
     link_->release();
   }
@@ -117,11 +118,9 @@ time_point cancel_scope::effective_deadline() const noexcept {
   return earliest;
 }
 
-// Recomputes the effective state of this scope and of all below it that it changes for. A walk in
-// preorder without recursion: scopes may be nested very deeply.
+// Recomputes the effective state of this scope and of all below it that it changes for.
 void cancel_scope::refresh() noexcept {
-  cancel_scope* s = this;
-  for (;;) {
+  for (cancel_scope* s = this; s != nullptr;) {
     const bool now = s->cancel_called() || s->cancelled_from_above();
     const bool changed = now != s->cancelled();
     if (changed) {
@@ -135,16 +134,30 @@ void cancel_scope::refresh() noexcept {
       for (scope_listener* l = s->listeners_.front(); l != nullptr; l = s->listeners_.next(*l)) {
         l->changed(now);
       }
-      if (cancel_scope* child = s->children_.front()) {
-        s = child;
-        continue;
-      }
     }
-    cancel_scope* sibling = nullptr;
-    while (s != this && (sibling = s->parent_->children_.next(*s)) == nullptr) s = s->parent_;
-    if (s == this) return;
-    s = sibling;
+    s = next_inside(*s, changed);
   }
+}
+
+cancel_scope* cancel_scope::next_inside(cancel_scope& at, bool below) noexcept {
+  cancel_scope* s = &at;
+  if (below) {
+    if (cancel_scope* child = s->children_.front()) return child;
+  }
+  for (; s != this; s = s->parent_) {
+    if (cancel_scope* sibling = s->parent_->children_.next(*s)) return sibling;
+  }
+  return nullptr;
+}
+
+bool cancel_scope::cancel_shielded() noexcept {
+  bool any = false;
+  for (cancel_scope* s = next_inside(*this, true); s != nullptr; s = next_inside(*s, true)) {
+    if (!s->shield_ || s->cancel_called()) continue;
+    any = true;
+    s->cancel();
+  }
+  return any;
 }
 
 bool cancel_scope::absorb() noexcept {
@@ -178,6 +191,14 @@ void cancel_scope::dissolve() noexcept {
     child->refresh();
   }
   unlink();
+}
+
+void cancel_scope::move_below(cancel_scope& parent) noexcept {
+  guard g{*this};
+  unlink();
+  parent_ = &parent;
+  parent.children_.push_back(*this);
+  refresh();
 }
 
 void cancel_scope::attach(context& c) noexcept {
@@ -278,6 +299,10 @@ void cancel_handle::set_external(bool cancelled) const noexcept {
   if (link_ == nullptr) return;
   link_->want_external.store(cancelled, std::memory_order_seq_cst);
   link_->notify();
+}
+
+bool cancel_handle::over() const noexcept {
+  return link_ != nullptr && link_->over.load(std::memory_order_relaxed);
 }
 
 scope_tie::scope_tie(cancel_scope& scope, cancel_handle proxy) noexcept

@@ -116,6 +116,11 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   [[nodiscard]] cancel_scope* cause() noexcept;
   /// Leaves the tree before what is inside: that belongs to the parent from now on.
   void dissolve() noexcept;
+  /// Cancels every shielded scope inside, for those whom nothing else could wake any more. False if
+  /// all of them were cancelled already.
+  bool cancel_shielded() noexcept;
+  /// From now on it is in `parent`, with all that is inside; on the same loop.
+  void move_below(cancel_scope& parent) noexcept;
   /// Where this scope is the cause, throws what a wait of `c` throws in place of `cancelled`, or
   /// returns.
   void (*interrupt)(cancel_scope& self, context& c) = nullptr;
@@ -134,6 +139,9 @@ class ONELOOP_API cancel_scope : public list_hook<> {
  private:
   class guard;
   void refresh() noexcept;
+  /// What follows `at` in a walk in preorder over the scopes inside, with those `below` it or
+  /// without; null at the end. Without recursion: scopes may be nested very deeply.
+  cancel_scope* next_inside(cancel_scope& at, bool below) noexcept;
   void arm_deadline() noexcept;
   [[nodiscard]] bool cancelled_from_above() const noexcept {
     return external_ || (parent_ != nullptr && !shield_ && parent_->cancelled());
@@ -176,6 +184,8 @@ class ONELOOP_API cancel_handle {
   void cancel() const noexcept;
   /// For proxies: mirrors the effective state of the scope that the proxy stands for.
   void set_external(bool cancelled) const noexcept;
+  /// The scope is gone. (False may be late.)
+  [[nodiscard]] bool over() const noexcept;
 
  private:
   scope_link* link_ = nullptr;
@@ -187,6 +197,8 @@ class ONELOOP_API scope_tie final : scope_listener {
  public:
   scope_tie(cancel_scope& scope, cancel_handle proxy) noexcept;
   ~scope_tie();
+  /// There is nothing on the other side any more.
+  [[nodiscard]] bool idle() const noexcept { return proxy_.over(); }
   scope_tie(const scope_tie&) = delete;
   scope_tie& operator=(const scope_tie&) = delete;
 
@@ -204,10 +216,11 @@ struct scope_link final : ready_item {
   ONELOOP_API void notify() noexcept;
   ONELOOP_API void apply() noexcept;
 
-  std::atomic<std::uint32_t> references{1};
-  std::atomic<bool> want_cancel{false};
-  std::atomic<bool> want_external{false};
-  std::atomic<bool> queued{false};
+  std_atomics::atomic<std::uint32_t> references{1};
+  std_atomics::atomic<bool> want_cancel{false};
+  std_atomics::atomic<bool> want_external{false};
+  std_atomics::atomic<bool> queued{false};
+  std_atomics::atomic<bool> over{false};
   inbox* mail = nullptr;  // of the home loop, pinned; null for a plain thread
   short_mutex lock;       // guards `scope` when there is no loop
   cancel_scope* scope = nullptr;

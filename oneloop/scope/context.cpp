@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/scope/debug.hpp"
 #include "oneloop/scope/local.hpp"
 #include "oneloop/scope/root.hpp"
 
@@ -10,7 +11,11 @@ namespace oneloop::inline v0 {
 
 context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
                  spawn_info info)
-    : waiter{home, resume}, scope_{&scope}, parent_{parent}, info_{info} {
+    : waiter{home, resume},
+      scope_{&scope},
+      parent_{parent},
+      info_{info},
+      ordinal_{home != nullptr ? home->next_ordinal() : 0} {
   model_ = static_cast<std::uint8_t>(kind);
   scope.attach(*this);
   if (parent == nullptr) return;
@@ -68,10 +73,22 @@ void context::enter(cancel_scope& inner) noexcept {
 }
 
 void context::leave(cancel_scope& inner) noexcept {
-  if (scope_ != &inner) return inner.dissolve();
+  if (scope_ != &inner) {
+    // Timeouts may be left in any order; regions and nurseries nest.
+    const cancel_scope* s = scope_;
+    while (s != nullptr && s != &inner && s->interrupt != nullptr) s = s->parent();
+    if (s != &inner) report_misnested(*this);
+    return inner.dissolve();
+  }
   inner.detach(*this);
   scope_ = inner.parent();
   scope_->attach(*this);
+}
+
+void context::move_below(context& parent) noexcept {
+  static_cast<list_hook<party_tree>&>(*this).unlink();
+  parent_ = &parent;
+  parent.children_.push_back(*this);
 }
 
 void context::write_tree(std::string& out, int depth) const {
@@ -85,7 +102,8 @@ void context::write_tree(std::string& out, int depth) const {
   }
   if (const operation_info* op = waiting_for()) {
     out.append(", waits for ").append(op->name);
-    if (op->describe != nullptr) out.append(" (").append(op->describe(operation())).append(")");
+    const std::string object = op->describe != nullptr ? op->describe(operation()) : std::string{};
+    if (!object.empty()) out.append(" (").append(object).append(")");
   }
   if (scope_->cancelled()) out += ", cancelled";
   out += '\n';

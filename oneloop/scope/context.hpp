@@ -30,8 +30,18 @@ struct ONELOOP_API party_value {
   virtual ~party_value();
   party_value(const party_value&) = delete;
   party_value& operator=(const party_value&) = delete;
+  /// Not null if it is one.
+  [[nodiscard]] virtual const struct held_lock* lock() const noexcept { return nullptr; }
   const void* key;
   party_value* older = nullptr;
+};
+
+/// A lock that its party holds, which is the key; see sync/owned_lock.hpp.
+struct ONELOOP_API held_lock : party_value {
+  held_lock(const void* lock, const char* lock_name) noexcept
+      : party_value{lock}, name{lock_name} {}
+  [[nodiscard]] const held_lock* lock() const noexcept override { return this; }
+  const char* name;  // null: it has none
 };
 
 /// Who started a party, and what it is called; literals, not copies.
@@ -41,11 +51,13 @@ struct spawn_info {
 };
 
 /// Gives a party a name when it is started: `n.start(named{"reader", read_loop}, socket)`. `name`
-/// must outlive the party (use a literal).
+/// must outlive the party (use a literal). `at` is where this is written: the line that dumps show
+/// where the call cannot bring its own.
 template <class F>
 struct named {
   const char* name;
   F fn;
+  std::source_location at = std::source_location::current();
 };
 template <class F>
 named(const char*, F) -> named<F>;
@@ -73,12 +85,16 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   [[nodiscard]] const char* name() const noexcept { return info_.name; }
   [[nodiscard]] const std::source_location& spawned_at() const noexcept { return info_.where; }
   [[nodiscard]] context* parent() const noexcept { return parent_; }
+  /// Which of its loop's parties it is: the first is 1; 0 without a loop.
+  [[nodiscard]] std::uint32_t ordinal() const noexcept { return ordinal_; }
   void rename(const char* literal) noexcept { info_.name = literal; }
   /// The innermost nursery that this code is in the body of; null: only the loop's root nursery.
   [[nodiscard]] nursery* innermost_nursery() const noexcept { return nursery_; }
 
   /// A checkpoint without an operation: throws `cancelled` inside a cancelled scope.
   void checkpoint() {
+    if (passed != nullptr) [[unlikely]]
+      *passed = true;
     if (scope_->cancelled()) [[unlikely]]
       throw_cancelled();
   }
@@ -94,24 +110,36 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   void leave(cancel_scope& inner) noexcept;
   void set_scope(cancel_scope& s) noexcept { scope_ = &s; }
   void set_innermost_nursery(nursery* n) noexcept { nursery_ = n; }
+  /// From now on it is one of `parent`'s children, on the same loop.
+  void move_below(context& parent) noexcept;
 
   /// Blocks the party until it is resumed: a fiber switches to its loop, a thread parks. Null where
   /// blocking is impossible.
   void (*park)(context&) = nullptr;
   void* stack = nullptr;  // a fiber's, for `park`
 
+  /// Set by every checkpoint of this party; see testing/checkpoints.hpp.
+  bool* passed = nullptr;
+
   local_binding* locals = nullptr;  // see local.hpp
   party_value* values = nullptr;    // newest first; freed with the party
   void free_values() noexcept;
 
+  /// The children that live on the same loop, the oldest first: f(context&).
+  template <class F>
+  void each_child(F&& f) {
+    for (context* c = children_.front(); c != nullptr; c = children_.next(*c)) f(*c);
+  }
   /// Depth-first walk over this party and everything below it, for dumps.
   void write_tree(std::string& out, int depth) const;
+  [[nodiscard]] bool has_children() const noexcept { return !children_.empty(); }
 
  private:
   cancel_scope* scope_;
   nursery* nursery_ = nullptr;
   context* parent_;
   spawn_info info_;
+  std::uint32_t ordinal_;
   intrusive_list<context, party_tree> children_;
 };
 

@@ -1,19 +1,26 @@
 #include "oneloop/scope/gather.hpp"
 
+#include <string>
+
 namespace oneloop::inline v0::detail {
 namespace {
 
 // The parts are in a scope below the waiter's: cancelling that scope cancels them, and the last one
 // to end wakes the waiter.
-constexpr operation_info gather_info{"gather", [](void*, waiter&) noexcept {}};
-constexpr operation_info first_of_info{"first_of", [](void*, waiter&) noexcept {}};
+template <combinator::rule Rule>
+constexpr operation_info info{combinator::name_of(Rule), [](void*, waiter&) noexcept {}};
+
+const operation_info& info_of(combinator::rule r) noexcept {
+  using rule = combinator::rule;
+  if (r == rule::all) return info<rule::all>;
+  return r == rule::outcomes ? info<rule::outcomes> : info<rule::first>;
+}
 
 }  // namespace
 
 void combinator::open(waiter& w, std::size_t parts) {
   if (w.home() == nullptr) {
-    throw loop_not_running{rule_ == rule::all ? "gather in a plain thread"
-                                              : "first_of in a plain thread"};
+    throw loop_not_running{std::string{name_of(rule_)} + " in a plain thread"};
   }
   waiter_ = &w;
   running_ = parts;
@@ -22,21 +29,20 @@ void combinator::open(waiter& w, std::size_t parts) {
 
 bool combinator::wait() noexcept {
   if (running_ == 0) return false;
-  waiter_->arm(this, rule_ == rule::all ? gather_info : first_of_info);
+  waiter_->arm(this, info_of(rule_));
   waiting_ = true;
   return true;
 }
 
-void combinator::part_ended(std::size_t index, std::exception_ptr error) noexcept {
-  const bool failed = error && !is_cancelled(error);
-  incomplete_ |= error != nullptr;
+void combinator::part_ended(std::size_t index, const std::exception_ptr& error) noexcept {
+  incomplete_ |= is_cancelled(error);
   if (first_ == none) {
     first_ = index;
     first_error_ = error;
     if (rule_ == rule::first) scope_->cancel();
   }
-  if (failed) {
-    errors_.push_back(std::move(error));
+  if (rule_ == rule::all && error && !is_cancelled(error)) {
+    errors_.push_back(error);
     scope_->cancel();
   }
   if (--running_ == 0 && waiting_) {
@@ -46,6 +52,8 @@ void combinator::part_ended(std::size_t index, std::exception_ptr error) noexcep
 }
 
 void combinator::close() {
+  // A part that failed by `cancelled` alone, in a scope that nobody cancelled, is an outcome.
+  const bool cut_short = incomplete_ && (rule_ == rule::all || scope_->cancelled());
   scope_.reset();
   if (rule_ == rule::first) {
     if (first_error_) std::rethrow_exception(std::move(first_error_));
@@ -53,7 +61,7 @@ void combinator::close() {
   }
   if (errors_.size() == 1) std::rethrow_exception(std::move(errors_.front()));
   if (!errors_.empty()) throw exception_group{std::move(errors_)};
-  if (incomplete_) throw cancelled{};  // without a failure, only a cancel ends a part early
+  if (cut_short) throw cancelled{};
 }
 
 }  // namespace oneloop::inline v0::detail

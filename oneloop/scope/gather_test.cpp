@@ -102,6 +102,77 @@ TEST(gather, in_a_scope_that_is_cancelled_already_starts_nothing) {
       "virtual");
 }
 
+TEST(gather_outcomes, gives_how_each_ended_and_leaves_the_others_alone) {
+  run(
+      []() -> task<> {
+        const auto t0 = loop::current()->now();
+        auto [a, b, c] = co_await gather_outcomes(later(3s, 1), fails(1s, "b"), sleep_for(2s));
+        EXPECT_EQ(loop::current()->now() - t0, 3s);
+        EXPECT_EQ(a.get(), 1);
+        EXPECT_TRUE(b.failed());
+        EXPECT_EQ(b.index(), 1u);
+        EXPECT_THROW(b.get(), std::runtime_error);
+        EXPECT_FALSE(c.failed());
+        c.get();
+      }(),
+      "virtual");
+}
+
+TEST(gather_outcomes, of_a_vector_keeps_the_order) {
+  run(
+      []() -> task<> {
+        std::vector<task<int>> tasks;
+        tasks.push_back(later(2s, 1));
+        tasks.push_back(fails(1s, "x"));
+        tasks.push_back(later(0s, 3));
+        auto all = co_await gather_outcomes(std::move(tasks));
+        EXPECT_EQ(all[0].get(), 1);
+        EXPECT_TRUE(all[1].failed());
+        EXPECT_EQ(all[2].get(), 3);
+        auto none = co_await gather_outcomes(std::vector<task<int>>{});
+        EXPECT_TRUE(none.empty());
+      }(),
+      "virtual");
+}
+
+TEST(gather_outcomes, cancelled_from_outside_is_cancelled_whatever_had_come) {
+  run(
+      []() -> task<> {
+        auto body = []() -> task<> {
+          auto all = gather_outcomes(later(1s, 1), fails(1s, "x"), later(1h, 2));
+          (void)co_await all;
+          ADD_FAILURE() << "one part did not happen";
+        };
+        const bool done = co_await move_on_after(2s, body);
+        EXPECT_FALSE(done);
+      }(),
+      "virtual");
+}
+
+TEST(gather_outcomes, parts_that_had_all_ended_are_delivered_in_a_cancelled_scope) {
+  run(
+      []() -> task<> {
+        auto body = []() -> task<> {
+          // The deadline and both ends fall together; the parts' timers are older.
+          auto all = gather_outcomes(sleep_for(1s), sleep_for(1s));
+          auto [a, b] = co_await all;
+          EXPECT_FALSE(a.failed() || b.failed());
+          EXPECT_TRUE(context::current().scope().cancelled());
+        };
+        const bool done = co_await with_scope(scope_options{}, [&](cancel_scope& s) -> task<> {
+          auto inner = body();
+          s.set_deadline(never);
+          auto t = gather(std::move(inner), [](cancel_scope* x) -> task<> {
+            co_await sleep_for(1s);
+            x->cancel();
+          }(&s));
+          co_await std::move(t);
+        });
+        EXPECT_TRUE(done);
+      }(),
+      "virtual");
+}
+
 TEST(first_of, gives_the_first_and_cancels_the_others) {
   run(
       []() -> task<> {

@@ -37,14 +37,19 @@ std::size_t nursery::running() const noexcept {
 
 bool nursery::join_operation::await_suspend(waiter& w) noexcept {
   std::scoped_lock l{nursery_.lock_};
-  if (nursery_.running_ == 0) return false;
+  nursery_.over_ = nursery_.running_ == 0;
+  if (nursery_.over_) return false;
   w.arm(this, join_info);
   nursery_.joiner_ = &w;
   return true;
 }
 
-void nursery::adopt() noexcept {
+void nursery::adopt() {
   std::scoped_lock l{lock_};
+  // A loop's own nursery opens again: who drains it looks.
+  if (over_ && (home() == nullptr || owner_.parent() != nullptr)) {
+    throw misuse{"nursery: a child was started after the body and all children had ended"};
+  }
   ++running_;
 }
 
@@ -60,6 +65,7 @@ void nursery::ended(std::exception_ptr error) noexcept {
   {
     std::scoped_lock l{lock_};
     if (--running_ == 0 && joiner_ != nullptr) {
+      over_ = true;
       joiner = std::exchange(joiner_, nullptr);
       joiner->try_claim();
     }
@@ -81,7 +87,7 @@ void nursery::failed(std::exception_ptr error) noexcept {
 
 failure_board& nursery::failures() {
   if (board_ == nullptr) {
-    if (ties_.empty()) self_ = scope_.handle();
+    be_reachable();
     board_ = new failure_board{*this};
   }
   return *board_;
@@ -116,8 +122,7 @@ std::exception_ptr nursery::close_quietly() noexcept {
   });
   if (errors_.size() == 1) return std::move(errors_.front());
   if (!errors_.empty()) return std::make_exception_ptr(exception_group{std::move(errors_)});
-  const bool absorbed = scope_.absorb();
-  if (was_cancelled && !absorbed) return std::make_exception_ptr(cancelled{});
+  if (was_cancelled && !scope_.absorb()) return std::make_exception_ptr(cancelled{});
   return nullptr;
 }
 
@@ -128,9 +133,16 @@ void nursery::close() {
   std::rethrow_exception(std::move(error));
 }
 
+void nursery::be_reachable() {
+  if (!std::exchange(reachable_, true)) self_ = scope_.handle();
+}
+
 void nursery::tie(cancel_handle proxy) {
-  // Made here, on the home thread, before the first child elsewhere can report a failure by it.
-  if (ties_.empty() && board_ == nullptr) self_ = scope_.handle();
+  be_reachable();
+  if (ties_.size() >= 2 * live_ties_ + 16) {
+    std::erase_if(ties_, [](const auto& t) { return t->idle(); });
+    live_ties_ = ties_.size();
+  }
   ties_.push_back(std::make_unique<scope_tie>(scope_, std::move(proxy)));
 }
 
@@ -138,7 +150,7 @@ void failure_board::release() noexcept {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
-bool failure_board::keep(entry& e, const std::atomic<std::uint32_t>& holders) noexcept {
+bool failure_board::keep(entry& e, const std_atomics::atomic<std::uint32_t>& holders) noexcept {
   std::scoped_lock l{lock_};
   if (owner_ == nullptr || holders.load(std::memory_order_acquire) == 0) return false;
   kept_.push_back(e);
@@ -158,19 +170,34 @@ void failure_board::give_up(entry& e) noexcept {
 }
 
 child::child(party_kind kind, nursery& owner, waiter::run_fn resume, spawn_info info)
-    : owner_{owner}, self_{kind, owner.home(), resume, owner.scope(), &owner.owner(), info} {}
+    : owner_{&owner}, self_{kind, owner.home(), resume, owner.scope(), &owner.owner(), info} {}
+
+child::child(party_kind kind, nursery& owner, const std::shared_ptr<detail::start_state>& starting,
+             waiter::run_fn resume, spawn_info info)
+    : owner_{&owner},
+      scope_{std::make_unique<own_scope>(*owner.home(), owner.scope(), nullptr)},
+      self_{kind, owner.home(), resume, *scope_, &owner.owner(), info} {
+  starting->is(*this);
+}
 
 child::child(party_kind kind, nursery& owner, loop& l, scope_link& link, waiter::run_fn resume,
              spawn_info info)
-    : owner_{owner},
-      proxy_{std::make_unique<cancel_scope>(&l, nullptr, &loop_root::of(l).children().scope())},
-      self_{kind, &l, resume, *proxy_, &loop_root::of(l).self(), info} {
-  proxy_->bind(link);
+    : owner_{&owner},
+      scope_{std::make_unique<own_scope>(l, loop_root::of(l).children().scope(),
+                                         &loop_root::of(l).children())},
+      self_{kind, &l, resume, *scope_, &loop_root::of(l).self(), info} {
+  scope_->bind(link);
 }
 
-void child::begin() noexcept {
+void child::begin() {
   // One elsewhere was adopted when it was sent there; its host loop must not end before it.
-  (proxy_ ? loop_root::of(*self_.home()).children() : owner_).adopt();
+  (host() != nullptr ? host() : owner_)->adopt();
+}
+
+void child::move_to(nursery& n) noexcept {
+  owner_ = &n;
+  self_.move_below(n.owner());
+  scope_->move_below(n.scope());
 }
 
 child::~child() = default;
@@ -183,10 +210,11 @@ void child::end(std::exception_ptr error) noexcept {
   self_.target = this;
   self_.run = [](ready_item& item) noexcept {
     auto* self = static_cast<child*>(static_cast<context&>(item).target);
-    nursery& owner = self->owner_;
+    nursery& owner = *self->owner_;
     std::exception_ptr e = std::move(self->error_);
-    nursery* host = self->proxy_ ? &loop_root::of(*self->self_.home()).children() : nullptr;
-    if (e && self->proxy_ && !self->proxy_->external() && is_cancelled(e)) {
+    nursery* const host = self->host();
+    if (e && host != nullptr && !self->scope_->external() && host->scope().cancelled() &&
+        is_cancelled(e)) {
       // Not its nursery cancelled it, but the end of the loop that it lived on.
       e = std::make_exception_ptr(loop_not_running{
           std::string{"start_on: '"}.append(self->self_.name()).append("' lost its loop")});
@@ -199,6 +227,67 @@ void child::end(std::exception_ptr error) noexcept {
 }
 
 namespace detail {
+
+void start_state::open(nursery& before) {
+  before_ = &before;
+  target_.be_reachable();
+  before.be_reachable();
+}
+
+void start_state::is(cancel_handle thread) {
+  thread_ = std::move(thread);
+  before_->scope().listen(*this);
+}
+
+void start_state::changed(bool cancelled) noexcept {
+  const std::scoped_lock hold{lock_};
+  if (!moved_) thread_.set_external(cancelled);
+}
+
+void start_state::claim() {
+  const std::scoped_lock hold{lock_};
+  if (called_) throw misuse{"ready_signal: started was called before"};
+  if (over_ || before_->running() == 0) {
+    throw misuse{"ready_signal: the child that it was given to has ended"};
+  }
+  if (target_.home() != nullptr) target_.home()->check_thread("ready_signal::started");
+  called_ = true;
+}
+
+void start_state::move() noexcept {
+  {
+    // Under the lock by which the child's scope hears of the caller's: it is moved and never hears
+    // of that again, or it has heard and stays.
+    const std::scoped_lock hold{lock_};
+    if (over_ || before_->scope().cancelled()) return;
+    moved_ = true;
+  }
+  if (child_ != nullptr) child_->move_to(target_);
+  before_->ended(nullptr);
+}
+
+nursery& start_state::owner_at_end() noexcept {
+  const std::scoped_lock hold{lock_};
+  over_ = true;
+  return moved_ ? target_ : *before_;
+}
+
+std::exception_ptr start_state::close() {
+  before_->scope().unlisten(*this);
+  std::exception_ptr error = before_->close_quietly();
+  const std::scoped_lock hold{lock_};
+  over_ = true;
+  if (!moved_) {
+    target_.ended(nullptr);
+  } else if (child_ == nullptr) {
+    target_.tie(thread_);
+  }
+  if (!error && !called_) {
+    error = std::make_exception_ptr(
+        misuse{"start_and_wait_ready: the child ended without having called started"});
+  }
+  return error;
+}
 
 namespace {
 
@@ -231,6 +320,7 @@ struct start_message final : ready_item {
 }  // namespace
 
 void start_elsewhere(nursery& n, loop& l, std::move_only_function<void(scope_link&)> begin) {
+  l.refuse_other_threads("start_on");
   scope_link* link = scope_link::create(&l, nullptr);
   cancel_handle mine{link};
   link->retain();
@@ -245,17 +335,24 @@ void start_elsewhere(nursery& n, loop& l, std::move_only_function<void(scope_lin
   static_cast<void>(message.release());
 }
 
-void start_thread_child(nursery& n, spawn_info info, std::move_only_function<void()> body) {
+void start_thread_child(nursery& n, spawn_info info, std::move_only_function<void()> body,
+                        std::shared_ptr<start_state> starting) {
+  loop::refuse_in_simulation("start a thread");
   scope_link* link = scope_link::create(nullptr, nullptr);
   cancel_handle mine{link};
   link->retain();
   cancel_handle theirs{link};
-  n.tie(mine);
+  if (starting == nullptr) {
+    n.tie(mine);
+  } else {
+    starting->is(mine);
+  }
   n.adopt();
   try {
     // Detached, but never on its own: the nursery does not close before `ended`, the last thing
     // that this thread does with anything of ours.
-    std::thread{[&n, info, link, theirs, body = std::move(body)]() mutable {
+    std::thread{[&n, info, link, theirs, body = std::move(body),
+                 starting = std::move(starting)]() mutable {
       // For debuggers and top, which show 15 characters.
       ::pthread_setname_np(::pthread_self(), std::string{info.name}.substr(0, 15).c_str());
       std::exception_ptr error;
@@ -267,7 +364,9 @@ void start_thread_child(nursery& n, spawn_info info, std::move_only_function<voi
       }
       body = nullptr;
       thread_root::finish();
-      n.ended(std::move(error));
+      nursery& owner = starting != nullptr ? starting->owner_at_end() : n;
+      starting = nullptr;
+      owner.ended(std::move(error));
     }}.detach();
   } catch (const std::system_error& e) {
     n.ended(nullptr);

@@ -28,6 +28,7 @@
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/intrusive.hpp"
 #include "oneloop/base/short_mutex.hpp"
+#include "oneloop/loop/loop_at.hpp"
 #include "oneloop/scope/await.hpp"
 #include "oneloop/scope/cancel_scope.hpp"
 #include "oneloop/scope/context.hpp"
@@ -36,6 +37,9 @@ namespace oneloop::inline v0 {
 
 class child;
 class nursery;
+namespace detail {
+class start_state;
+}
 
 /// Failures of children that somebody may still ask for (by a join handle) in place of the nursery.
 /// What nobody has asked for when the nursery closes, or will ever ask for, the nursery gets after
@@ -49,7 +53,7 @@ class ONELOOP_API failure_board {
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
   /// Keeps a failure while there are `holders`; false if there are none: it is the nursery's.
-  bool keep(entry& e, const std::atomic<std::uint32_t>& holders) noexcept;
+  bool keep(entry& e, const std_atomics::atomic<std::uint32_t>& holders) noexcept;
   /// Somebody asks for it: the nursery will not hear of it.
   void asked(entry& e) noexcept;
   /// The last holder has gone: the nursery gets it now, unless it was asked for.
@@ -59,7 +63,7 @@ class ONELOOP_API failure_board {
   friend class nursery;
   explicit failure_board(nursery& n) noexcept : owner_{&n} {}
   ~failure_board() = default;
-  std::atomic<std::uint32_t> references_{1};
+  std_atomics::atomic<std::uint32_t> references_{1};
   short_mutex lock_;
   nursery* owner_;  // null when it has closed
   intrusive_list<entry> kept_;
@@ -78,9 +82,10 @@ class ONELOOP_API nursery {
   /// thread, which awaits the task. `fn` and `args` are moved into the child and live until it has
   /// ended; it is called with them as rvalues, as std::thread does (use std::ref to pass a
   /// reference). In a cancelled nursery the child starts and is cancelled at its first checkpoint.
-  /// Throws what making the child throws (no memory, no stack), and wrong_thread.
+  /// Throws what making the child throws (no memory, no stack), wrong_thread, and misuse when the
+  /// body and all children have ended.
   // One overload an arity: a default argument, which carries the line of the call, cannot follow a
-  // pack.
+  // pack. With more arguments `named` brings the line.
   template <class F>
   void start(F&& fn, std::source_location at = std::source_location::current()) {
     start_at(at, std::forward<F>(fn));
@@ -109,7 +114,25 @@ class ONELOOP_API nursery {
   /// closed; if it closes later, before the child has run or while it does, the child fails with
   /// that error.
   template <class F, class... Args>
-  void start_on(loop& l, F&& fn, Args&&... args);
+  void start_on(loop_at l, F&& fn, Args&&... args);
+
+  /// Starts `fn(args..., ready)` as a child, and waits until it says that it is ready: an
+  /// operation, see ready_signal.hpp.
+  template <class F>
+  [[nodiscard]] auto start_and_wait_ready(
+      F&& fn, std::source_location at = std::source_location::current()) {
+    return start_ready_at(at, std::forward<F>(fn));
+  }
+  template <class F, class A>
+  [[nodiscard]] auto start_and_wait_ready(
+      F&& fn, A&& a, std::source_location at = std::source_location::current()) {
+    return start_ready_at(at, std::forward<F>(fn), std::forward<A>(a));
+  }
+  template <class F, class A, class B, class... More>
+  [[nodiscard]] auto start_and_wait_ready(F&& fn, A&& a, B&& b, More&&... more) {
+    return start_ready_at(std::source_location{}, std::forward<F>(fn), std::forward<A>(a),
+                          std::forward<B>(b), std::forward<More>(more)...);
+  }
 
   /// The scope around the body and the children: cancel it to end them all.
   [[nodiscard]] cancel_scope& scope() noexcept { return scope_; }
@@ -137,7 +160,8 @@ class ONELOOP_API nursery {
   [[nodiscard]] join_operation join() noexcept { return join_operation{*this}; }
 
   /// A child begins: from now on the nursery waits for it. Home only.
-  void adopt() noexcept;
+  /// Throws misuse if it is over: the body and all children have ended.
+  void adopt();
   /// A child has ended; with `error` it failed. Any thread; the nursery may be gone afterwards.
   void ended(std::exception_ptr error) noexcept;
   /// Something failed here that has ended before: cancels the children. Any thread that knows the
@@ -155,8 +179,15 @@ class ONELOOP_API nursery {
   /// Ties the scope of a child that lives elsewhere to this nursery's.
   void tie(cancel_handle proxy);
 
+  /// How many children elsewhere, at the most, it can still reach. Home only.
+  [[nodiscard]] std::size_t ties() const noexcept { return ties_.size(); }
+  /// Before another thread may report a failure. Home only.
+  void be_reachable();
+
   template <class F, class... Args>
   void start_at(std::source_location at, F&& fn, Args&&... args);
+  template <class F, class... Args>
+  auto start_ready_at(std::source_location at, F&& fn, Args&&... args);
 
  private:
   friend class join_operation;
@@ -166,11 +197,14 @@ class ONELOOP_API nursery {
   nursery* outer_;
   cancel_scope scope_;
   cancel_handle self_;  // for failures that come from other threads
+  bool reachable_ = false;
   failure_board* board_ = nullptr;
   std::vector<std::unique_ptr<scope_tie>> ties_;
-  mutable short_mutex lock_;  // guards what follows
+  std::size_t live_ties_ = 0;  // at the last look
+  mutable short_mutex lock_;   // guards what follows
   std::size_t running_ = 0;
   waiter* joiner_ = nullptr;
+  bool over_ = false;  // nothing more may be started
   bool closed_ = false;
   std::vector<std::exception_ptr> errors_;
 };
@@ -182,25 +216,38 @@ class ONELOOP_API child {
   child(const child&) = delete;
   child& operator=(const child&) = delete;
   [[nodiscard]] context& self() noexcept { return self_; }
+  /// From now on it is a child of `n`, on the same loop. Only what was made to be moved.
+  void move_to(nursery& n) noexcept;
 
  protected:
   /// On the nursery's own loop.
   child(party_kind kind, nursery& owner, waiter::run_fn resume, spawn_info info);
+  /// The same, to be moved to another nursery of that loop when it is ready.
+  child(party_kind kind, nursery& owner, const std::shared_ptr<detail::start_state>& starting,
+        waiter::run_fn resume, spawn_info info);
   /// Elsewhere (`l` is that loop, this its thread): in a proxy scope tied to the nursery by `link`.
   child(party_kind kind, nursery& owner, loop& l, scope_link& link, waiter::run_fn resume,
         spawn_info info);
   virtual ~child();
 
   /// The record is complete: from now on the nursery waits for this child. Last in a constructor.
-  void begin() noexcept;
+  void begin();
 
   /// The child's code has ended. The record is reaped on the next turn of the ready queue: then it
   /// is deleted and the nursery hears of it.
   void end(std::exception_ptr error) noexcept;
 
  private:
-  nursery& owner_;
-  std::unique_ptr<cancel_scope> proxy_;
+  /// Around the code of one that is not simply in its nursery's scope.
+  struct own_scope : cancel_scope {
+    own_scope(loop& l, cancel_scope& parent, nursery* where_it_runs)
+        : cancel_scope{&l, nullptr, &parent}, host{where_it_runs} {}
+    nursery* host;  // the root nursery of the other loop that it runs on, or null
+  };
+  [[nodiscard]] nursery* host() const noexcept { return scope_ ? scope_->host : nullptr; }
+
+  nursery* owner_;
+  std::unique_ptr<own_scope> scope_;
   context self_;
   std::exception_ptr error_;
 };
@@ -208,6 +255,7 @@ class ONELOOP_API child {
 /// How a callable is started, chosen by what it returns. The models specialise it: task/ for
 /// callables that give a task, fiber/ for everything else.
 ///   static void start(nursery&, spawn_info, F fn, std::tuple<Args...> args)       // same loop
+///   static void start(nursery&, spawn_info, F, tuple, const std::shared_ptr<start_state>&)
 ///   static void start_elsewhere(nursery&, loop&, scope_link&, spawn_info, F, tuple) // on l's
 ///   thread
 template <class Result>
@@ -219,18 +267,24 @@ template <class F>
 struct unnamed {
   using type = F;
   static const char* name(const F&) noexcept { return "task"; }
+  static std::source_location at(const F&, std::source_location call) noexcept { return call; }
   static F&& fn(F& f) noexcept { return static_cast<F&&>(f); }
 };
 template <class F>
 struct unnamed<named<F>> {
   using type = F;
   static const char* name(const named<F>& n) noexcept { return n.name; }
+  /// The line of the call, if that is known.
+  static std::source_location at(const named<F>& n, std::source_location call) noexcept {
+    return call.line() != 0 ? call : n.at;
+  }
   static F&& fn(named<F>& n) noexcept { return static_cast<F&&>(n.fn); }
 };
 
 /// Starts a thread as a child of a plain thread's nursery.
 ONELOOP_API void start_thread_child(nursery& n, spawn_info info,
-                                    std::move_only_function<void()> body);
+                                    std::move_only_function<void()> body,
+                                    std::shared_ptr<start_state> starting = nullptr);
 /// Runs `begin` on `l` with the link of a proxy scope that is tied to `n`.
 ONELOOP_API void start_elsewhere(nursery& n, loop& l,
                                  std::move_only_function<void(scope_link&)> begin);
@@ -242,18 +296,19 @@ void nursery::start_at(std::source_location at, F&& fn, Args&&... args) {
   using fn_type = typename unnamed::type;
   if (home() != nullptr) home()->check_thread("nursery::start");
   std::decay_t<F> f{std::forward<F>(fn)};
-  const spawn_info info{unnamed::name(f), at};
+  const spawn_info info{unnamed::name(f), unnamed::at(f, at)};
   using result = std::invoke_result_t<fn_type, std::decay_t<Args>...>;
   starter<result>::start(*this, info, unnamed::fn(f),
                          std::tuple<std::decay_t<Args>...>{std::forward<Args>(args)...});
 }
 
 template <class F, class... Args>
-void nursery::start_on(loop& l, F&& fn, Args&&... args) {
+void nursery::start_on(loop_at where, F&& fn, Args&&... args) {
   using unnamed = detail::unnamed<std::decay_t<F>>;
   using fn_type = typename unnamed::type;
   std::decay_t<F> f{std::forward<F>(fn)};
-  const spawn_info info{unnamed::name(f), std::source_location{}};
+  const spawn_info info{unnamed::name(f), where.at};
+  loop& l = where.where;
   using result = std::invoke_result_t<fn_type, std::decay_t<Args>...>;
   detail::start_elsewhere(*this, l,
                           [this, info, &l, f = fn_type{unnamed::fn(f)},
@@ -265,3 +320,6 @@ void nursery::start_on(loop& l, F&& fn, Args&&... args) {
 }
 
 }  // namespace oneloop::inline v0
+
+// After the nursery, which it completes.
+#include "oneloop/scope/ready_signal.hpp"  // IWYU pragma: export

@@ -10,6 +10,7 @@
 #include "oneloop/base/log.hpp"
 #include "oneloop/loop/fork_generation_internal.hpp"
 #include "oneloop/loop/parker.hpp"
+#include "oneloop/scope/deadlock.hpp"
 #include "oneloop/scope/debug.hpp"
 #include "oneloop/scope/local.hpp"
 
@@ -72,12 +73,21 @@ void report_swallowed(const context& c) noexcept {
           " and swallowed there: the scope ended as if nothing had happened; let it pass");
 }
 
+void report_misnested(const context& c) noexcept {
+  if (!debug_checks()) return;
+  log(severity::error, "misnested scopes in party " + place(c) +
+                           ": one was left before a scope inside it; what was inside belongs to "
+                           "the next scope around it now");
+}
+
 loop_root::loop_root(loop& l)
     : loop_{l},
       scope_{&l, nullptr, nullptr},
       self_{party_kind::callback, &l, nobody_resumes, scope_, nullptr, {"loop", {}}} {
   open();
-  if (debug_checks()) l.set_observer(std::make_unique<debug_observer>());
+  if (!debug_checks()) return;
+  l.set_observer(std::make_unique<debug_observer>());
+  watch_for_deadlocks();
 }
 
 // The loop has drained before.
@@ -92,6 +102,7 @@ void loop_root::watcher::changed(bool cancelled) noexcept {
 }
 
 void loop_root::open() {
+  told_asleep_ = false;
   nursery_.emplace(self_);
   nursery_->scope().listen(watcher_);
 }
@@ -105,14 +116,30 @@ std::exception_ptr loop_root::drain() {
           done{d} {}
     bool& done;
   } all_ended{loop_, done};
-  auto join = nursery_->join();
-  if (join.await_suspend(all_ended)) loop_.run_until(done);
+  // Again, if something was started between the end of the last child and here.
+  do {
+    done = false;
+    auto join = nursery_->join();
+    if (join.await_suspend(all_ended)) loop_.run_until(done);
+  } while (nursery_->running() != 0);
   // Every party has ended, so whoever still owes something has delivered it and is about to say so.
   while (loop_.owed() != 0) std::this_thread::yield();
   watcher_.unlink();
   std::exception_ptr failure = nursery_->close_quietly();
   open();
   return failure;
+}
+
+bool loop_root::asleep_for_good(const std::exception_ptr& why) {
+  if (!self_.has_children() && nursery_->running() == 0) return false;
+  // What has been cancelled before, and is asleep now, shields have kept from it.
+  if (nursery_->scope().cancel_called() && !scope_.cancel_shielded()) {
+    // To go on is as impossible as to leave them: they are in the middle of something.
+    log(severity::error, "these parties have been cancelled and do not end: " + describe(why));
+    std::terminate();
+  }
+  if (!std::exchange(told_asleep_, true)) nursery_->body_failed(why);
+  return true;
 }
 
 void loop_root::rethrow(std::exception_ptr main, std::exception_ptr other) {
@@ -129,9 +156,15 @@ void loop_root::rethrow(std::exception_ptr main, std::exception_ptr other) {
 }
 
 std::string loop::dump() {
-  std::string out = std::string{"loop on "} + backend_name() + "\n";
-  loop_root::of(*this).self().write_tree(out, 0);
-  return out;
+  std::string out = std::string{"loop on "} + backend_name();
+  // A party that asks for this is not asleep.
+  if (active == nullptr && asleep()) {
+    out += ", asleep unless something outside wakes it";
+  }
+  out += '\n';
+  context& root = loop_root::of(*this).self();
+  root.write_tree(out, 0);
+  return out + describe_locks(root);
 }
 
 namespace {
@@ -171,6 +204,7 @@ thread_root::thread_root(spawn_info info)
       self_{party_kind::thread, nullptr, parker::resume, scope_, nullptr, info},
       born_{fork_generation()} {
   take_block();
+  if (debug_checks()) watch_for_deadlocks();
   domain_.rouse = [](thread_domain& d) noexcept { static_cast<domain&>(d).block->unpark(); };
   self_.park = park;
 }
@@ -197,11 +231,19 @@ thread_party::thread_party(spawn_info info, local_binding* locals)
       self_{party_kind::thread, nullptr, parker::resume, scope_, nullptr, info},
       outer_{std::exchange(root_.current_, &self_)} {
   self_.target = root_.domain_.block;
-  self_.park = thread_root::park;
   self_.locals = local_binding::share(locals);
+  if (loop* l = loop::current()) {
+    // A simulation runs the job where it was asked for: it cannot wait.
+    outer_active_ = std::exchange(l->active, &self_);
+  } else {
+    self_.park = thread_root::park;
+  }
 }
 
-thread_party::~thread_party() { root_.current_ = outer_; }
+thread_party::~thread_party() {
+  root_.current_ = outer_;
+  if (loop* l = loop::current()) l->active = outer_active_;
+}
 
 void job_scope::enter(cancel_scope& scope) noexcept {
   const std::scoped_lock hold{lock_};

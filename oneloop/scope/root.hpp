@@ -32,6 +32,8 @@ class ONELOOP_API loop_root final : public loop_extension {
   /// ended and other threads owe it nothing. The failure of what had no other owner, if there was
   /// one. A new root nursery takes the place of the old one.
   [[nodiscard]] std::exception_ptr drain() override;
+  /// Cancels all parties, and those in shielded scopes too if that does not end it.
+  bool asleep_for_good(const std::exception_ptr& why) override;
   /// The end of a run: throws the failure of its main party and of what had no other owner, both as
   /// an exception_group; nothing if there is none.
   static void rethrow(std::exception_ptr main, std::exception_ptr other);
@@ -48,6 +50,7 @@ class ONELOOP_API loop_root final : public loop_extension {
   context self_;
   std::optional<nursery> nursery_;
   watcher watcher_{loop_};
+  bool told_asleep_ = false;
 };
 
 /// One a plain thread that waits without a loop.
@@ -134,6 +137,7 @@ class ONELOOP_API thread_party {
   cancel_scope scope_;
   context self_;
   context* outer_;
+  context* outer_active_ = nullptr;  // on a simulated loop
 };
 
 /// The scope of a job on another thread, for those who may want to cancel it: before it runs, while

@@ -18,7 +18,8 @@
 
 namespace oneloop::inline v0 {
 
-/// `Fail`: a timeout is an exception; otherwise it is an empty result.
+/// `Fail`: a timeout is an exception; otherwise it is an empty result. An operation on what runs
+/// already (it declares `runs_already`) is asked once even if the deadline has passed.
 template <class Op, bool Fail>
 class timed_operation {
   using inner_result = decltype(std::declval<std::remove_reference_t<Op>&>().await_resume());
@@ -33,8 +34,14 @@ class timed_operation {
   bool await_suspend(waiter& w) {
     region_.emplace(context_of(w), scope_options{}.within(limit_));
     if (region_->scope().cancelled()) {
-      late_ = true;  // the deadline had passed before it began
-      return false;
+      if constexpr (!requires { std::remove_reference_t<Op>::runs_already; }) {
+        late_ = true;  // the deadline had passed before it began
+        return false;
+      } else {
+        if (op_.await_ready() || !op_.await_suspend(w)) return false;
+        w.request_cancel();
+        return true;
+      }
     }
     return !op_.await_ready() && op_.await_suspend(w);
   }

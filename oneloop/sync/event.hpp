@@ -64,7 +64,7 @@ class event {
   template <class, class>
   friend class parking_operation;
   mutable short_mutex lock_;
-  std::atomic<bool> set_;  // written under lock_
+  std_atomics::atomic<bool> set_;  // written under lock_
   parking_lot<wait_operation> waiting_;
 };
 

@@ -35,9 +35,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string>
 
 #include "oneloop/base/intrusive.hpp"
 #include "oneloop/base/short_mutex.hpp"
+#include "oneloop/loop/lock_watch.hpp"
 #include "oneloop/loop/waiter.hpp"
 
 namespace oneloop::inline v0 {
@@ -105,6 +107,8 @@ class parking_lot {
  public:
   /// True if nobody waits. (False may still mean that all have been cancelled: `take` finds out.)
   [[nodiscard]] bool empty() const noexcept { return list_.empty(); }
+  /// The first in line, perhaps with a lost claim; null if nobody waits.
+  [[nodiscard]] Node* front() noexcept { return list_.front(); }
   /// By walking.
   [[nodiscard]] std::size_t size() const noexcept { return list_.size(); }
 
@@ -163,7 +167,11 @@ class parking_lot {
 /// `Derived` has `static constexpr const char* name` and `enlisted attempt(waiter* w) noexcept`,
 /// which under the owner's lock either completes (having committed `w`), or parks and returns
 /// `waiting`. With a null `w` it never parks. `Owner` befriends this class and has a short_mutex
-/// `lock_`.
+/// `lock_`. `Derived` may have
+///   - `std::string describe() const`: the object, for dumps
+///   - `lock_wait held_up_by() const`: it is a lock. Then it calls `picked_up` in await_resume.
+///   - `void left() noexcept`: called by its own party when it has left the lot without completing,
+///     outside the lock. Then it calls `delist` in its destructor.
 template <class Derived, class Owner>
 class parking_operation : public parked {
  public:
@@ -174,7 +182,10 @@ class parking_operation : public parked {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   bool await_suspend(waiter& w) noexcept {
     w.arm(self(), info());
-    if (self()->attempt(&w) == enlisted::waiting) return true;
+    if (self()->attempt(&w) == enlisted::waiting) {
+      watch(&lock_watch::waits);
+      return true;
+    }
     w.disarm();
     return false;
   }
@@ -183,9 +194,13 @@ class parking_operation : public parked {
   enlisted enlist(waiter& w) noexcept { return self()->attempt(&w); }
   void delist() noexcept {
     if (!waiting()) return;
-    std::scoped_lock hold{owner_->lock_};
-    unlink();
-    set_idle();
+    watch(&lock_watch::waits_no_more);
+    {
+      std::scoped_lock hold{owner_->lock_};
+      unlink();
+      set_idle();
+    }
+    if constexpr (requires(Derived& d) { d.left(); }) self()->left();
   }
   /// Completes if that needs no waiting: what try_select and the try_ functions use.
   bool try_now() noexcept { return self()->attempt(nullptr) == enlisted::completed; }
@@ -193,6 +208,11 @@ class parking_operation : public parked {
  protected:
   explicit parking_operation(Owner& owner) noexcept : owner_{&owner} {}
   ~parking_operation() { delist(); }
+  /// It waited, perhaps, and was completed.
+  void picked_up() noexcept {
+    if (who() != nullptr) [[unlikely]]
+      watch(&lock_watch::waits_no_more);
+  }
 
   [[nodiscard]] Owner& owner() const noexcept { return *owner_; }
 
@@ -200,20 +220,41 @@ class parking_operation : public parked {
   Derived* self() noexcept { return static_cast<Derived*>(this); }
 
   static const operation_info& info() noexcept {
-    static constexpr operation_info i{Derived::name, &cancel, nullptr};
+    static constexpr operation_info i{Derived::name, &cancel, described(), locked()};
     return i;
+  }
+  static constexpr auto described() noexcept -> std::string (*)(const void*) {
+    if constexpr (requires(const Derived& d) { d.describe(); }) {
+      return [](const void* op) { return static_cast<const Derived*>(op)->describe(); };
+    }
+    return nullptr;
+  }
+  static constexpr auto locked() noexcept -> lock_wait (*)(const void*) {
+    if constexpr (requires(const Derived& d) { d.held_up_by(); }) {
+      return [](const void* op) { return static_cast<const Derived*>(op)->held_up_by(); };
+    }
+    return nullptr;
+  }
+  void watch(void (*lock_watch::*what)(waiter&) noexcept) noexcept {
+    if constexpr (requires(const Derived& d) { d.held_up_by(); }) {
+      const lock_watch* by = lock_watcher.load(std::memory_order_acquire);
+      if (by != nullptr) [[unlikely]]
+        (by->*what)(*who());
+    }
   }
   static void cancel(void* op, waiter& w) noexcept {
     // Once completed, the owner may be gone before the waiter has run: look at the claim first.
     if (!w.claim_word().is_open()) return;
     auto* o = static_cast<Derived*>(op);
     auto& me = static_cast<parking_operation&>(*o);
+    me.watch(&lock_watch::waits_no_more);
     {
       std::scoped_lock hold{me.owner_->lock_};
       if (!w.try_claim()) return;
       me.unlink();
       me.set_idle();
     }
+    if constexpr (requires(Derived& d) { d.left(); }) o->left();
     w.wake_cancelled();
   }
 

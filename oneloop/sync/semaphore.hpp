@@ -6,6 +6,9 @@
 //
 //     co_await items.acquire();                  // without a guard: somebody else calls release()
 //
+// A bounded_semaphore refuses to get more permits than it began with. For permits that belong to
+// whoever took them, and for a number that changes, see capacity_limiter.
+//
 // *Cancellation*: a cancelled acquire took nothing. A permit that was handed over before the cancel
 // came is delivered; none is lost.
 //
@@ -126,6 +129,13 @@ class semaphore {
   std::size_t available_;  // not 0 only while nobody waits
   std::size_t maximum_;
   parking_lot<acquire_operation> waiting_;
+};
+
+/// A semaphore that never has more permits than at its start: releasing one too many throws misuse,
+/// at the place of the error.
+class bounded_semaphore : public semaphore {
+ public:
+  explicit bounded_semaphore(std::size_t permits) : semaphore{permits, permits} {}
 };
 
 inline void semaphore_permit::give_back() noexcept {

@@ -27,31 +27,11 @@
 #include "oneloop/base/log.hpp"
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/scope/await.hpp"
+#include "oneloop/scope/completion.hpp"
 #include "oneloop/scope/nursery.hpp"
 #include "oneloop/task/task.hpp"
 
 namespace oneloop::inline v0 {
-
-/// One of several that has ended.
-template <class T>
-class completion {
- public:
-  /// Its place in the vector.
-  [[nodiscard]] std::size_t index() const noexcept { return index_; }
-  [[nodiscard]] bool failed() const noexcept { return error_ != nullptr; }
-  /// The result, once; or throws what it threw.
-  T get() {
-    if (error_) std::rethrow_exception(error_);
-    if constexpr (!std::is_void_v<T>) return *std::move(value_);
-  }
-
- private:
-  template <class>
-  friend class as_completed;
-  std::size_t index_ = 0;
-  std::conditional_t<std::is_void_v<T>, char, std::optional<T>> value_{};
-  std::exception_ptr error_;
-};
 
 template <class A>
 class as_completed {
@@ -72,7 +52,8 @@ class as_completed {
     done_->abandoned = true;
     while (auto c = done_->ended.try_receive()) {
       if ((*c)->failed()) {
-        log(severity::error, "as_completed: a failure that nobody took: " + describe((*c)->error_));
+        log(severity::error,
+            "as_completed: a failure that nobody took: " + describe((*c)->error()));
       }
     }
   }
@@ -96,19 +77,19 @@ class as_completed {
   };
 
   static task<> run(A what, std::shared_ptr<shared> done, std::size_t index) {
-    auto c = std::make_unique<completion<result>>();
-    c->index_ = index;
+    auto c = std::make_unique<completion<result>>(index);
     try {
       if constexpr (std::is_void_v<result>) {
         co_await std::move(what);
       } else {
-        c->value_.emplace(co_await std::move(what));
+        auto value = co_await std::move(what);
+        c->keep([&]() -> result { return std::move(value); });
       }
     } catch (const cancelled&) {
       throw;
     } catch (...) {
       if (done->abandoned) throw;
-      c->error_ = std::current_exception();
+      c->fail(std::current_exception());
     }
     (void)done->ended.try_send(std::move(c));  // there is room for all of them
   }

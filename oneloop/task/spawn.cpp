@@ -68,7 +68,9 @@ std::exception_ptr join_state::finish(std::exception_ptr error, bool absorbed) n
     if (!absorbed) left = std::move(error);
   } else if (error) {
     failure_.error = error;
-    if (board_ != nullptr && !board_->keep(failure_, holders_)) left = std::move(error);
+    if (fails_nursery_ || (board_ != nullptr && !board_->keep(failure_, holders_))) {
+      left = std::move(error);
+    }
   }
   wake_list woken;
   bool abandoned = false;

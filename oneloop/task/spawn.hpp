@@ -95,6 +95,8 @@ class ONELOOP_API join_state {
   // ---- the child's side ----
   /// On the nursery's thread, before the child starts.
   void belong_to(nursery& n);
+  /// In place of that: a failure is the nursery's at once, and that of who joins as well.
+  void fail_its_nursery() noexcept { fails_nursery_ = true; }
   [[nodiscard]] scope_link& link() noexcept { return *link_; }
   /// The child's code is about to begin: false if it must not, because it was killed.
   bool begin() noexcept;
@@ -121,14 +123,15 @@ class ONELOOP_API join_state {
   scope_link* link_;
   failure_board* board_ = nullptr;
   failure_board::entry failure_;
-  std::atomic<std::uint32_t> references_{1};
-  std::atomic<std::uint32_t> holders_{0};
-  std::atomic<bool> taken_{false};
-  std::atomic<bool> asked_{false};
-  std::atomic<stage> stage_{stage::waiting};
+  std_atomics::atomic<std::uint32_t> references_{1};
+  std_atomics::atomic<std::uint32_t> holders_{0};
+  std_atomics::atomic<bool> taken_{false};
+  std_atomics::atomic<bool> asked_{false};
+  std_atomics::atomic<stage> stage_{stage::waiting};
   mutable short_mutex lock_;
   bool done_ = false;
   bool cancelled_ = false;
+  bool fails_nursery_ = false;
   parking_lot<join_wait> joiners_;
 };
 
@@ -432,19 +435,36 @@ class unbegun {
 
 }  // namespace detail
 
-/// Starts `fn(args...)` as a child of the nursery, like nursery::start. With fiber/spawn.hpp also
-/// for callables that are no coroutines.
+namespace detail {
+
+enum class failures_go { to_who_joins, to_both };
+
 template <class F, class... Args>
-auto spawn(nursery_at to, F&& fn, Args&&... args)
+auto spawn_in(nursery_at to, failures_go where, F&& fn, Args&&... args)
     -> joinable<typename detail::spawned<F, Args...>::value_type> {
   using spawned = detail::spawned<F, Args...>;
   std::decay_t<F> f{std::forward<F>(fn)};
   const spawn_info info{spawned::unnamed::name(f), to.at};
   auto handle = detail::make_joinable<typename spawned::value_type>(info.name, to.where.home());
-  handle.checked().belong_to(to.where);
+  if (where == failures_go::to_who_joins) {
+    handle.checked().belong_to(to.where);
+  } else {
+    handle.checked().fail_its_nursery();
+  }
   spawned::starter::start(handle.checked(), to.where, info, spawned::unnamed::fn(f),
                           std::tuple<std::decay_t<Args>...>{std::forward<Args>(args)...});
   return handle;
+}
+
+}  // namespace detail
+
+/// Starts `fn(args...)` as a child of the nursery, like nursery::start. With fiber/spawn.hpp also
+/// for callables that are no coroutines.
+template <class F, class... Args>
+auto spawn(nursery_at to, F&& fn, Args&&... args)
+    -> joinable<typename detail::spawned<F, Args...>::value_type> {
+  return detail::spawn_in(to, detail::failures_go::to_who_joins, std::forward<F>(fn),
+                          std::forward<Args>(args)...);
 }
 
 /// Starts `fn(args...)` on `l`, from any thread, as a child of the loop's root nursery. Throws

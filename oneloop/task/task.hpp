@@ -441,8 +441,9 @@ struct awaiting_call {
 
 template <class T>
 struct starter<task<T>> {
-  template <class F, class... Args>
-  static void start(nursery& n, spawn_info info, F&& fn, std::tuple<Args...> args) {
+  template <class F, class... Args, class... Starting>
+  static void start(nursery& n, spawn_info info, F&& fn, std::tuple<Args...> args,
+                    Starting... starting) {
     if (n.home() == nullptr) {
       using body = std::remove_cvref_t<F>;
       detail::start_thread_child(
@@ -450,11 +451,12 @@ struct starter<task<T>> {
           [call = detail::awaiting_call<body>{std::forward<F>(fn)},
            args = std::move(args)]() mutable {
             std::apply([&](Args&... a) { static_cast<void>(call(std::move(a)...)); }, args);
-          });
+          },
+          std::move(starting)...);
       return;
     }
     new detail::task_child<T, std::remove_cvref_t<F>, Args...>(info, std::move(fn), std::move(args),
-                                                               n);
+                                                               n, starting...);
   }
   template <class F, class... Args>
   static void start_elsewhere(nursery& n, loop& l, scope_link& link, spawn_info info, F&& fn,

@@ -23,7 +23,6 @@
 // *Cost*: one allocation a future, one more a callback.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstddef>
@@ -45,10 +44,10 @@
 #include "oneloop/scope/await.hpp"
 #include "oneloop/scope/root.hpp"
 #include "oneloop/scope/timeout.hpp"
-#include "oneloop/sync/event.hpp"
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/task/as_completed.hpp"
 #include "oneloop/task/spawn.hpp"
+#include "oneloop/task/wait.hpp"
 
 namespace oneloop::inline v0 {
 
@@ -101,7 +100,7 @@ class ONELOOP_API future_control {
  private:
   struct callback;
   join_state& state_;
-  std::atomic<phase> phase_{phase::pending};
+  std_atomics::atomic<phase> phase_{phase::pending};
   short_mutex lock_;
   bool called_ = false;  // callbacks that come from now on run at once
   callback* first_ = nullptr;
@@ -295,116 +294,30 @@ class promise {
   detail::future_ref<T> state_;
 };
 
-// ---- several ----
-
-/// What `wait` waits for.
-enum class return_when : std::uint8_t {
-  all_completed,
-  first_completed,  // any of them is done
-  first_exception,  // one of them has failed (being cancelled is no failure), or all are done
-};
-inline constexpr auto all_completed = return_when::all_completed;
-inline constexpr auto first_completed = return_when::first_completed;
-inline constexpr auto first_exception = return_when::first_exception;
-
-template <class T>
-struct wait_result {
-  std::vector<future<T>> done;
-  std::vector<future<T>> not_done;
-};
-
-namespace detail {
-
-struct gathering {
-  explicit gathering(std::size_t n) : left{n}, enough{n == 0} {}
-  std::atomic<std::size_t> left;
-  event enough;
-};
-
-/// Each once, in the order of their first places.
-template <class T>
-std::vector<future<T>> distinct(std::vector<future<T>> fs) {
-  std::vector<future<T>> once;
-  once.reserve(fs.size());
-  std::vector<const void*> seen;
-  seen.reserve(fs.size());
-  for (auto& f : fs) seen.push_back(&f.checked());
-  std::ranges::sort(seen);
-  std::vector<bool> taken(seen.size());
-  for (auto& f : fs) {
-    const void* const address = &f.checked();
-    const auto at =
-        static_cast<std::size_t>(std::ranges::lower_bound(seen, address) - seen.begin());
-    if (!taken[at]) once.push_back(std::move(f));
-    taken[at] = true;
-  }
-  return once;
-}
-
-template <class T>
-bool has_failed(const future<T>& f) {
-  return f.checked().failed();
-}
-
-}  // namespace detail
-
-/// What `until` is. Retractable.
-class until_operation {
- public:
-  explicit until_operation(std::shared_ptr<detail::gathering> g)
-      : state_{std::move(g)}, wait_{state_->enough.wait()} {}
-  [[nodiscard]] bool await_ready() const noexcept { return wait_.await_ready(); }
-  bool await_suspend(waiter& w) noexcept { return wait_.await_suspend(w); }
-  void await_resume() const noexcept {}
-  enlisted enlist(waiter& w) noexcept { return wait_.enlist(w); }
-  void delist() noexcept { wait_.delist(); }
-  [[nodiscard]] bool won() const noexcept { return wait_.won(); }
-  bool try_now() noexcept { return wait_.try_now(); }
-
- private:
-  std::shared_ptr<detail::gathering> state_;
-  event::wait_operation wait_;
-};
-
-/// An operation without a result: until enough of them are done. For coroutines and selects; what
-/// is done then is found by looking at them.
-template <class T>
-[[nodiscard]] until_operation until(std::vector<future<T>> fs, return_when when = all_completed) {
-  fs = detail::distinct(std::move(fs));
-  auto state = std::make_shared<detail::gathering>(fs.size());
-  for (const auto& f : fs) {
-    f.add_done_callback([state, when](const future<T>& ended) {
-      const bool last = state->left.fetch_sub(1, std::memory_order_acq_rel) == 1;
-      if (last || when == first_completed ||
-          (when == first_exception && detail::has_failed(ended))) {
-        state->enough.set();
-      }
-    });
-  }
-  return until_operation{std::move(state)};
-}
+// ---- several; `until` is in task/wait.hpp ----
 
 /// Waits, for `timeout` at most, until enough of them are done: which are, and which are not, each
 /// once and in order. In a thread or a fiber.
 template <class T>
-wait_result<T> wait(std::vector<future<T>> fs, std::optional<duration> timeout = std::nullopt,
-                    return_when when = all_completed) {
+wait_result<future<T>> wait(std::vector<future<T>> fs,
+                            std::optional<duration> timeout = std::nullopt,
+                            return_when when = all_completed) {
   fs = detail::distinct(std::move(fs));
   if (timeout) {
     static_cast<void>(await(move_on_after(*timeout, until(fs, when))));
   } else {
     await(until(fs, when));
   }
-  wait_result<T> r;
+  wait_result<future<T>> r;
   for (auto& f : fs) (f.done() ? r.done : r.not_done).push_back(std::move(f));
   return r;
 }
 template <class T>
-wait_result<T> wait(std::vector<future<T>> fs, return_when when) {
+wait_result<future<T>> wait(std::vector<future<T>> fs, return_when when) {
   return wait(std::move(fs), std::nullopt, when);
 }
 template <class T, std::same_as<future<T>>... More>
-wait_result<T> wait(future<T> first, More... more) {
+wait_result<future<T>> wait(future<T> first, More... more) {
   return wait(std::vector<future<T>>{std::move(first), std::move(more)...});
 }
 
@@ -428,7 +341,7 @@ class as_completed<future<T>> {
   /// range-for only).
   explicit as_completed(std::vector<future<T>> fs, std::optional<duration> timeout = std::nullopt)
       : shared_{std::make_shared<shared>()} {
-    if (timeout) deadline_ = after(clock::now(), *timeout);
+    if (timeout) deadline_ = after(loop::now_here(), *timeout);
     fs = detail::distinct(std::move(fs));
     left_ = fs.size();
     shared_->ended.reserve(fs.size());
@@ -494,7 +407,7 @@ class as_completed<future<T>> {
   std::optional<future<T>> await_next() {
     auto op = next();
     if (deadline_ == never || shared_->untaken.available() != 0) return await(op);
-    return await(fail_after(deadline_ - clock::now(), op));
+    return await(fail_after(deadline_ - loop::now_here(), op));
   }
   std::shared_ptr<shared> shared_;
   std::size_t left_ = 0;

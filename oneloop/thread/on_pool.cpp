@@ -83,6 +83,7 @@ struct stealing_pool::core final : detail::call_executor, std::enable_shared_fro
   }
 
   void push(blocking_job& job) {
+    if (run_in_simulation(job)) return;
     if (born != fork_generation()) {  // before the mutex, which a thread of the parent may hold
       throw error{errc::loop_after_fork, name_ + ": these threads are the parent process's"};
     }

@@ -70,6 +70,7 @@ T await_owned(const joinable<T>& h) {
 template <class F, class... Args>
 auto call_on(loop_at l, F&& fn, Args&&... args) ->
     typename detail::spawned<F, Args...>::value_type {
+  loop::refuse_in_simulation("call_on");
   static_cast<void>(context::blocking("call_on"));
   if (!l.where.driven()) throw loop_not_running{"call_on"};
   return await_owned(spawn_on(l, std::forward<F>(fn), std::forward<Args>(args)...));

@@ -117,7 +117,7 @@ class ONELOOP_API thread_pool {
   template <class F, std::ranges::input_range... Rs>
     requires(sizeof...(Rs) > 0 && std::invocable<F&, std::ranges::range_reference_t<Rs>...>)
   auto map(duration timeout, F fn, Rs&&... ranges) {
-    return map_until(after(clock::now(), timeout), std::move(fn), std::forward<Rs>(ranges)...);
+    return map_until(after(loop::now_here(), timeout), std::move(fn), std::forward<Rs>(ranges)...);
   }
 
   /// Accepts no more jobs. `cancel_futures`: those that have not begun are cancelled. `wait`: until
@@ -164,7 +164,7 @@ class map_results {
     if (deadline_ == never || left_.front().done()) {
       await(left_.front().finished());
     } else {
-      await(fail_after(deadline_ - clock::now(), left_.front().finished()));
+      await(fail_after(deadline_ - loop::now_here(), left_.front().finished()));
     }
     const future<T> f = std::move(left_.front());
     left_.pop_front();

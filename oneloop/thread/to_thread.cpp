@@ -51,6 +51,7 @@ void thread_call::release() noexcept {
 }
 
 thread_call& thread_call::current(const char* what) {
+  loop::refuse_in_simulation(what);
   thread_call* const call = current_call();
   // A thread that helps its pool may carry out other jobs in the middle of a call.
   if (call == nullptr || call->party_ != &context::current()) {

@@ -1,0 +1,54 @@
+#include <unicode/utf8.h>
+
+#include "oneloop/html/text_internal.hpp"
+
+namespace oneloop::inline v0::html::detail {
+
+void append_utf8(std::string& to, char32_t code_point) {
+  if (code_point > 0x10ffff || (code_point >= 0xd800 && code_point <= 0xdfff)) code_point = 0xfffd;
+  char bytes[U8_MAX_LENGTH];
+  std::size_t n = 0;
+  U8_APPEND_UNSAFE(bytes, n, code_point);
+  to.append(bytes, n);
+}
+
+void repair_utf8(std::string& s) {
+  if (is_ascii(s)) return;
+  std::string repaired;
+  bool broken = false;
+  for (std::size_t i = 0; i < s.size();) {
+    const std::size_t begin = i;
+    UChar32 c = 0;
+    U8_NEXT(s.data(), i, s.size(), c);
+    if (c < 0 && !broken) {
+      broken = true;
+      repaired.assign(s, 0, begin);
+    }
+    if (broken) append_utf8(repaired, c < 0 ? 0xfffd : static_cast<char32_t>(c));
+  }
+  if (broken) s = std::move(repaired);
+}
+
+void append_collapsed(std::string& to, std::string_view text, std::size_t most) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (to.size() >= most + U8_MAX_LENGTH) return;
+    if (text.substr(i).starts_with("\u00ad")) {
+      ++i;
+      continue;
+    }
+    const bool space = is_space(c);
+    if (!space || (!to.empty() && to.back() != ' ')) to += space ? ' ' : c;
+  }
+}
+
+void cut_text(std::string& s, std::size_t most) {
+  if (s.size() > most) {
+    std::size_t end = most;
+    while (end > 0 && U8_IS_TRAIL(s[end])) --end;
+    s.resize(end);
+  }
+  while (s.ends_with(' ')) s.pop_back();
+}
+
+}  // namespace oneloop::inline v0::html::detail

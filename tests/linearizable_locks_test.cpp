@@ -1,0 +1,110 @@
+// What is seen of locks, semaphores and events is linearizable.
+#include <gtest/gtest.h>
+
+#include "oneloop/sync/event.hpp"
+#include "oneloop/sync/mutex.hpp"
+#include "oneloop/sync/semaphore.hpp"
+#include "tests/linearizable_parties.hpp"
+
+namespace oneloop::linearizable {
+namespace {
+
+struct a_mutex {
+  explicit a_mutex(int) {}
+  mutex it;
+  auto lock() { return it.lock(); }
+  auto try_lock() { return it.try_lock(); }
+  using guard = mutex_guard;
+  static void unlock(guard& g) { g.unlock(); }
+};
+struct a_semaphore {
+  explicit a_semaphore(int n) : it{static_cast<std::size_t>(n)} {}
+  semaphore it;
+  auto lock() { return it.permit(); }
+  auto try_lock() { return it.try_permit(); }
+  using guard = semaphore_permit;
+  static void unlock(guard& g) { g.give_back(); }
+};
+
+template <class Lock, int Permits>
+class lock_subject {
+ public:
+  explicit lock_subject(std::uint32_t) : lock_{Permits} {}
+  [[nodiscard]] static permits model() { return permits{Permits}; }
+  struct hand {
+    typename Lock::guard held;
+  };
+  bool instant(shared& s, hand& h, std::uint32_t dice) {
+    if (h.held) {
+      s.instant({op::unlock}, [&] {
+        Lock::unlock(h.held);
+        return done;
+      });
+      return true;
+    }
+    if (dice % 4 != 0) return false;
+    s.instant({op::try_lock}, [&] {
+      h.held = lock_.try_lock();
+      return h.held ? done : nothing;
+    });
+    return true;
+  }
+  template <class How>
+  auto waiting(shared& s, hand& h, std::uint32_t, How how) {
+    return how(
+        s, {op::lock}, [this] { return lock_.lock(); },
+        [&h](auto& guard) {
+          h.held = std::move(guard);
+          return done;
+        });
+  }
+
+ private:
+  Lock lock_;
+};
+
+class event_subject {
+ public:
+  explicit event_subject(std::uint32_t) {}
+  [[nodiscard]] static flag model() { return {}; }
+  struct hand {};
+  bool instant(shared& s, hand&, std::uint32_t dice) {
+    switch (dice % 5) {
+      case 0:
+        s.instant({op::set}, [&] {
+          event_.set();
+          return done;
+        });
+        return true;
+      case 1:
+        s.instant({op::reset}, [&] {
+          event_.reset();
+          return done;
+        });
+        return true;
+      case 2: s.instant({op::look}, [&] { return event_.is_set() ? 1 : 0; }); return true;
+      default: return false;
+    }
+  }
+  template <class How>
+  auto waiting(shared& s, hand&, std::uint32_t, How how) {
+    return how(s, {op::wait}, [this] { return event_.wait(); }, [] { return done; });
+  }
+
+ private:
+  event event_;
+};
+
+using subjects =
+    ::testing::Types<lock_subject<a_mutex, 1>, lock_subject<a_semaphore, 2>, event_subject>;
+template <class Subject>
+class linearizable_lock : public ::testing::Test {};
+TYPED_TEST_SUITE(linearizable_lock, subjects);
+
+TYPED_TEST(linearizable_lock, in_simulated_time) { check_in_simulated_time<TypeParam>(); }
+TYPED_TEST(linearizable_lock, across_loops_and_threads) {
+  check_across_loops_and_threads<TypeParam>();
+}
+
+}  // namespace
+}  // namespace oneloop::linearizable

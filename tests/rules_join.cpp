@@ -1,0 +1,174 @@
+// The rules, of sleeping, of waiting for children and futures, and of what is made of several
+// waits.
+#include "oneloop/channel/channel.hpp"
+#include "oneloop/fiber/spawn.hpp"
+#include "oneloop/loop/sleep.hpp"
+#include "oneloop/scope/gather.hpp"
+#include "oneloop/scope/timeout.hpp"
+#include "oneloop/sync/event.hpp"
+#include "oneloop/task/spawn.hpp"
+#include "oneloop/task/task.hpp"
+#include "oneloop/task/wait.hpp"
+#include "oneloop/thread/future.hpp"
+#include "tests/rules.hpp"
+
+namespace oneloop::rules {
+namespace {
+
+using namespace std::chrono_literals;
+
+class sleep_subject final : public subject {
+ public:
+  sleep_subject() : subject{{.completes = false, .ahead = false, .leaves_trace = false}} {}
+  wait_for wait() override { return waiting(sleep_for(1000h)); }
+};
+
+/// A child that waits for an event; when that has come there is another child.
+class join_subject : public subject {
+ public:
+  explicit join_subject(
+      traits t = {.ahead = false, .at_once = false, .one_each = false, .leaves_trace = false})
+      : subject{t} {}
+  void begin(nursery& n) override {
+    n_ = &n;
+    start();
+  }
+  void end() override { go_.set(); }
+  void again() override {
+    if (!go_.is_set()) return;
+    await(child_.join());  // it waits for the event no more
+    go_.reset();
+    start();
+  }
+  wait_for wait() override { return waiting(child_.join()); }
+  void complete() override { go_.set(); }
+
+ protected:
+  static task<int> ends_with(event* go) {
+    co_await go->wait();
+    co_return 7;
+  }
+  virtual void start() { child_ = spawn(*n_, ends_with, &go_); }
+  nursery* n_ = nullptr;
+  event go_;
+  joinable<int> child_;
+};
+
+class join_fiber_subject final : public join_subject {
+  void start() override {
+    child_ = spawn(*n_, [this] {
+      await(go_.wait());
+      return 7;
+    });
+  }
+};
+
+class wait_subject final : public join_subject {
+ public:
+  wait_for wait() override {
+    return waiting(oneloop::wait(std::vector{child_}),
+                   [](const auto& r) { EXPECT_EQ(r.done.size(), 1u); });
+  }
+};
+
+class shield_subject final : public subject {
+ public:
+  shield_subject()
+      : subject{{.at_once = false, .one_each = false, .leaves_trace = false, .many = false}} {}
+  void begin(nursery& n) override { n_ = &n; }
+  void end() override { go_.set(); }
+  void again() override { go_.reset(); }
+  // Only the thread of a nursery starts threads in it.
+  wait_for wait() override {
+    if (n_->home() != nullptr) return waiting(shield(*n_, until, &go_));
+    return waiting(go_.wait());
+  }
+  void complete() override { go_.set(); }
+  bool untaken() override {
+    go_.reset();
+    return true;
+  }
+
+ private:
+  static task<> until(event* go) { co_await go->wait(); }
+  nursery* n_ = nullptr;
+  event go_;
+};
+
+class future_subject final : public subject {
+ public:
+  future_subject() : subject{{.ahead = false, .one_each = false, .leaves_trace = false}} {}
+  wait_for wait() override { return waiting(p_->get_future().get()); }
+  void again() override {
+    if (!p_ || p_->get_future().done()) p_.emplace();
+  }
+  void end() override {
+    if (!p_->get_future().done()) p_->set_value(0);
+  }
+  void complete() override { p_->set_value(7); }
+
+ private:
+  std::optional<promise<int>> p_;
+};
+
+// ---- what needs a loop ----
+
+/// What is made of a receive.
+template <class Make>
+class composite_subject : public subject {
+ public:
+  composite_subject() : subject{{.needs_loop = true, .at_once = false}} {}
+  wait_for wait() override { return waiting(Make{}(ch_)); }
+  void complete() override { EXPECT_TRUE(ch_.try_send(7)); }
+  bool untaken() override { return ch_.try_receive().has_value(); }
+  std::size_t waiting_now() override { return ch_.statistics().waiting_receivers; }
+
+ private:
+  channel<int> ch_{4};
+};
+
+task<int> receive_one(channel<int>* ch) {
+  auto v = co_await ch->receive();
+  co_return v.value_or(0);
+}
+struct make_task {
+  auto operator()(channel<int>& ch) const { return receive_one(&ch); }
+};
+struct make_gather {
+  auto operator()(channel<int>& ch) const { return gather(ch.receive(), yield_now()); }
+};
+struct make_gather_outcomes {
+  auto operator()(channel<int>& ch) const { return gather_outcomes(ch.receive(), yield_now()); }
+};
+struct make_first_of {
+  auto operator()(channel<int>& ch) const { return first_of(ch.receive(), sleep_for(1000h)); }
+};
+struct make_limited_task {
+  auto operator()(channel<int>& ch) const { return fail_after(1000h, receive_one(&ch)); }
+};
+
+/// A limit is no loop's business.
+class limited_subject final : public subject {
+ public:
+  limited_subject() : subject{{}} {}
+  wait_for wait() override { return waiting(fail_after(1000h, ch_.receive())); }
+  void complete() override { EXPECT_TRUE(ch_.try_send(7)); }
+  bool untaken() override { return ch_.try_receive().has_value(); }
+  std::size_t waiting_now() override { return ch_.statistics().waiting_receivers; }
+
+ private:
+  channel<int> ch_{4};
+};
+
+const bool enrolled = enrol<sleep_subject>("sleep") && enrol<join_subject>("join_of_a_task") &&
+                      enrol<join_fiber_subject>("join_of_a_fiber") && enrol<wait_subject>("wait") &&
+                      enrol<shield_subject>("shield") && enrol<future_subject>("future") &&
+                      enrol<composite_subject<make_task>>("task") &&
+                      enrol<composite_subject<make_gather>>("gather") &&
+                      enrol<composite_subject<make_gather_outcomes>>("gather_outcomes") &&
+                      enrol<composite_subject<make_first_of>>("first_of") &&
+                      enrol<composite_subject<make_limited_task>>("fail_after_task") &&
+                      enrol<limited_subject>("fail_after");
+
+}  // namespace
+}  // namespace oneloop::rules
