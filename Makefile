@@ -12,12 +12,14 @@ STRICT = $(and $(filter true 1,$(CI)),$(filter release shared clang,$(1)))
 CONFIGURE = cmake --preset $(1) $(if $(filter shared,$(1)),,-DONELOOP_TESTS=ON) -DONELOOP_WERROR=$(if $(STRICT),ON,OFF) --log-level=WARNING >/dev/null
 BUILD = cmake --build build/$(1) -j $(JOBS)
 CTEST = tools/ctest --test-dir build/$(1) -j $(TEST_JOBS) --output-on-failure --no-label-summary $(ARGS)
-# What crosses threads: the suites for the thread sanitizer and for the second compiler.
-CROSSING = base loop scope sync channel task fiber deferred thread net
-CROSSING_TARGETS = $(CROSSING:%=oneloop_%_test) matrix_sync_test matrix_channel_test \
+# The suites for the second compiler.
+MODELS = base loop scope sync channel task fiber deferred thread
+# What crosses threads: the suites for the thread sanitizer.
+CROSSING_TARGETS = $(MODELS:%=oneloop_%_test) oneloop_net_test matrix_sync_test matrix_channel_test \
                    matrix_socket_test matrix_million_test matrix_turn_test mixed_test rules_test
 empty :=
-CROSSING_LABELS = -L '^($(subst $(empty) $(empty),|,$(CROSSING))|matrix_.*|mixed_.*|rules)$$'
+LABELS = -L '^($(subst $(empty) $(empty),|,$(1)))$$'
+CROSSING_LABELS = $(call LABELS,$(MODELS) net matrix_.* mixed_.* rules)
 # g++ 12's thread sanitizer does not start under a high-entropy address layout.
 PLAIN_LAYOUT = $$(setarch -R true 2>/dev/null && echo setarch -R)
 
@@ -74,11 +76,11 @@ shared: ## build shared libraries and a program against them
 	@$(call BUILD,shared)
 	@tests/consumer/run build/shared
 
-clang: ## build the tool with clang 16 and run what crosses threads
+clang: ## build the tool with clang 16 and run the suites of the models and what is below them
 	@tools/packages build test clang
 	@$(call CONFIGURE,clang)
-	@$(call BUILD,clang) --target oneloop $(CROSSING_TARGETS)
-	@$(call CTEST,clang) $(CROSSING_LABELS)
+	@$(call BUILD,clang) --target oneloop $(MODELS:%=oneloop_%_test)
+	@$(call CTEST,clang) $(call LABELS,$(MODELS))
 
 fuzz: ## every fuzzer for FUZZ_SECONDS (60), two at a time
 	@tools/packages build clang

@@ -135,7 +135,8 @@ struct starter {
       new detail::fiber_of<body, Args...>(info, std::move(fn), std::move(args), n, starting...);
     } else {
       detail::start_thread_child(
-          n, info, [fn = body{std::move(fn)}, args = std::move(args)]() mutable {
+          n, info,
+          [fn = body{std::move(fn)}, args = std::move(args)]() mutable {
             std::apply([&](Args&... a) { std::invoke(std::move(fn), std::move(a)...); }, args);
           },
           std::move(starting)...);

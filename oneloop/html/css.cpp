@@ -1,6 +1,7 @@
 // Style sheets: as much of the CSS Syntax Module as it takes to find addresses.
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "oneloop/html/gathering_internal.hpp"
@@ -162,11 +163,26 @@ class style_reader {
     append_utf8(to, c == 0 ? 0xfffd : c);
   }
 
+  /// Where `count` characters end that begin at `at`; an escape is one.
+  std::size_t behind(std::size_t at, std::size_t count) {
+    const std::size_t back = std::exchange(at_, at);
+    while (count > 0 && at_ < s_.size()) {
+      std::string one;
+      if (s_[at_] == '\\') {
+        escape(one);
+      } else {
+        one = s_[at_++];
+      }
+      if (!one.empty()) --count;
+    }
+    return std::exchange(at_, back);
+  }
+
   void found(std::string_view value, std::size_t first) {
     const bool imported = statement_ == statement::import;
     if (statement_ == statement::name_space) return;
     if (imported) statement_ = statement::imported;
-    first += strip(value);
+    first = behind(first, strip(value));
     // "#x" is something in this very document, an effect as a rule.
     if (value.empty() || value.starts_with('#')) return;
     link l{.raw = std::string{value},

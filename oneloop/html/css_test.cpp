@@ -26,6 +26,10 @@ TEST(css, decodes_escapes) {
               ElementsAre("a)b", "c'de", "f g", "AB"));
 }
 
+TEST(css, places_are_behind_escaped_space) {
+  EXPECT_THAT(places(css("a{b:url(\\d c) url(' \\20 d')}")), ElementsAre("1:12", "1:25"));
+}
+
 TEST(css, leaves_out_what_is_no_address) {
   EXPECT_THAT(raws(css("/* url(a) */ p::before{content:\"url(b)\" 'c'} @namespace url(d);"
                        "@namespace x \"e\"; q{fill:url(#f);r:url();s:url('')} format(\"g\")")),

@@ -93,7 +93,7 @@ inflated gunzip(std::string_view bytes, std::size_t most) {
   inflated r;
   z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(bytes.data()));
   z.avail_in = static_cast<uInt>(bytes.size());
-  std::array<char, 16384> piece{};
+  std::array<char, 8192> piece{};
   for (;;) {
     z.next_out = reinterpret_cast<Bytef*>(piece.data());
     z.avail_out = static_cast<uInt>(piece.size());

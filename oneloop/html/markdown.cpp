@@ -431,20 +431,18 @@ class markdown_reader {
                front_ + where);
     }
   }
+  /// Takes from its end what belongs to the sentence.
   static void trim(std::string_view& address) {
-    for (;;) {
-      if (address.empty()) return;
+    auto surplus = std::ranges::count(address, ')') - std::ranges::count(address, '(');
+    for (; !address.empty(); address.remove_suffix(1)) {
       const char last = address.back();
-      if (std::string_view{"?!.,:*_~'\""}.find(last) != std::string_view::npos) {
-        address.remove_suffix(1);
-      } else if (last == ')' &&
-                 std::ranges::count(address, ')') > std::ranges::count(address, '(')) {
-        address.remove_suffix(1);
+      if (last == ')') {
+        if (surplus-- <= 0) return;
       } else if (last == ';') {
         std::size_t i = address.size() - 1;
         while (i > 0 && (is_letter(address[i - 1]) || is_digit(address[i - 1]))) --i;
-        address.remove_suffix(i > 0 && address[i - 1] == '&' ? address.size() - i + 1 : 1);
-      } else {
+        if (i > 0 && address[i - 1] == '&') address.remove_suffix(address.size() - i);
+      } else if (std::string_view{"?!.,:*_~'\""}.find(last) == std::string_view::npos) {
         return;
       }
     }

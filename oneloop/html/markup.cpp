@@ -446,10 +446,10 @@ class walker {
     const std::string_view content = text_of(a->value);
     link like{.raw = {}, .element = "meta", .attribute = {}, .text = {}, .rel = {}, .at = {}};
     if (equal_ignoring_case(value(e, "http-equiv"), "refresh")) {
-      const std::string_view address = refreshed(content);
-      if (address.data() == nullptr) return;
-      add(mapped(*a), static_cast<std::size_t>(address.data() - content.data()), address, "content",
-          navigation, like);
+      if (const auto address = refreshed(content)) {
+        add(mapped(*a), static_cast<std::size_t>(address->begin() - content.begin()), *address,
+            "content", navigation, like);
+      }
       return;
     }
     const std::string_view name = value(e, "name");
@@ -467,20 +467,21 @@ class walker {
     }
   }
 
-  /// The URL in the content of <meta http-equiv=refresh>; null data if there is none.
+  /// The URL in the content of <meta http-equiv=refresh>.
   /// https://html.spec.whatwg.org/multipage/semantics.html#shared-declarative-refresh-steps
-  static std::string_view refreshed(std::string_view s) {
+  static std::optional<std::string_view> refreshed(std::string_view s) {
     const auto skip_space = [&] {
       while (!s.empty() && is_space(s.front())) s.remove_prefix(1);
     };
     skip_space();
-    if (s.empty() || (!is_digit(s.front()) && s.front() != '.')) return {};
+    if (s.empty() || (!is_digit(s.front()) && s.front() != '.')) return std::nullopt;
     while (!s.empty() && (is_digit(s.front()) || s.front() == '.')) s.remove_prefix(1);
-    if (!s.empty() && s.front() != ';' && s.front() != ',' && !is_space(s.front())) return {};
+    if (!s.empty() && s.front() != ';' && s.front() != ',' && !is_space(s.front()))
+      return std::nullopt;
     skip_space();
     if (!s.empty() && (s.front() == ';' || s.front() == ',')) s.remove_prefix(1);
     skip_space();
-    if (s.empty()) return {};
+    if (s.empty()) return std::nullopt;
     const std::string_view whole = s;
     if (starts_with_ignoring_case(s, "url")) {
       s.remove_prefix(3);

@@ -232,6 +232,17 @@ TEST(html, entities_are_decoded_as_in_attributes) {
   EXPECT_THAT(places(d), ElementsAre("1:14", "1:34", "1:45", "1:63"));
 }
 
+TEST(html, places_are_right_where_gumbo_or_the_text_is_odd) {
+  EXPECT_THAT(places(read_html("s<a href=&quot>i<a href=&amp;x>")), ElementsAre("1:10", "1:25"));
+  EXPECT_THAT(places(read_html("<svg><style>a{b:url(&quoteume&quot);c:url(d)}")),
+              ElementsAre("1:26", "1:43"));
+  EXPECT_THAT(places(read_html("<svg><style><:url(6)<!-- -->url(7)")), ElementsAre("1:19", "1:33"));
+  EXPECT_THAT(places(read_html(std::string_view{"<img srcset=\"\0\x01\xff, x\">", 22})),
+              ElementsAre("1:14", "1:19"));
+  // A soft hyphen stands for text that the parser is not shown.
+  EXPECT_EQ(read_html("<a href=x>1\u00ad2<table></a>3</table>").links.at(0).text, "12");
+}
+
 TEST(html, broken_documents_are_read_as_browsers_do) {
   EXPECT_THAT(raws(read_html("<a href=1<b>x</a><a href=\"2\"href=\"no\"><a/href=3/><A HREF=4>")),
               ElementsAre("1<b", "2", "3/", "4"));

@@ -150,7 +150,7 @@ void source_text::convert(std::string_view bytes) {
     if (!bytes.empty()) put(0xfffd, 0);
   } else {
     const converter c = open(*encoding_);
-    std::array<UChar, 4096> units{};
+    std::array<UChar, 1024> units{};
     std::array<std::int32_t, units.size()> offsets{};
     const char* const end = bytes.data() + bytes.size();
     const char* in = bytes.data();

@@ -21,8 +21,8 @@ namespace oneloop::inline v0::http {
 /// The time on the wall, in seconds since 1970 (UTC): what dates in messages are about.
 using wall_time = std::chrono::sys_seconds;
 
-/// What the wall says now; in a simulation, what its clock says (virtual_clock::wall). Other virtual
-/// loops have no wall of their own: give functions a time of yours there.
+/// What the wall says now; in a simulation, what its clock says (virtual_clock::wall). Other
+/// virtual loops have no wall of their own: give functions a time of yours there.
 [[nodiscard]] ONELOOP_API wall_time wall_now() noexcept;
 
 /// Reads an HTTP date in any of its three formats:
