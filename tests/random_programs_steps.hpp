@@ -13,7 +13,8 @@ struct MODEL {
   static CODE(void)
       until_done(program& p, std::vector<std::atomic<int>*> waits, Make make, Got got, Lost lost) {
     bool happened = false;
-    for (int attempt = 0; !happened; ++attempt) {
+    int attempt = 0;
+    while (!happened) {
       bool called = false;
       auto once = [&](cancel_scope& s) -> CODE(void) {
         p.threaten(s, attempt);
@@ -47,6 +48,7 @@ struct MODEL {
       CALL(ended, with_scope(p.limits(attempt), once));
       if (!ended && !called) p.broken("a scope absorbed a `cancelled` that was not its own");
       if (ended && !happened) p.broken("an attempt ended without having happened");
+      ++attempt;
       // What a cancelled attempt has left undone shows only while it is not repeated.
       if (!happened && p.chance(60)) {
         WAIT(sleep_for(p.a_while()));

@@ -9,6 +9,7 @@
 #include "oneloop/check/spelling_internal.hpp"
 #include "oneloop/check/sqlite_internal.hpp"
 #include "oneloop/check/wire_internal.hpp"
+#include "oneloop/loop/loop.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/thread/to_thread.hpp"
 
@@ -332,7 +333,7 @@ struct verdict_cache::state {
   }
   static std::int64_t now() {
     return std::chrono::duration_cast<std::chrono::seconds>(
-               std::chrono::system_clock::now().time_since_epoch())
+               loop::wall_time_here().time_since_epoch())
         .count();
   }
   static std::size_t hash(std::string_view key) noexcept {

@@ -23,14 +23,15 @@
 #include "oneloop/sync/event.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
+#include "oneloop/testing/simulation.hpp"
 
 namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 url at(std::string_view text) { return *url::parse(text); }
 
@@ -40,7 +41,7 @@ void go(Body body) {
   run(std::move(main));
 }
 
-class crawl_state_file : public testing::Test {
+class crawl_state_file : public ::testing::Test {
  protected:
   crawl_state_file() {
     std::string pattern = (std::filesystem::temp_directory_path() / "oneloop-XXXXXX").string();
@@ -560,6 +561,21 @@ TEST_F(crawl_state_file, a_cache_knows_verdicts_while_they_are_fresh) {
     auto first = cache.close();
     co_await std::move(first);
     auto late = verdict_cache::open(file(), -2s);  // so all of it is too old
+    auto none = co_await std::move(late);
+    EXPECT_EQ(none.size(), 0u);
+  });
+}
+
+TEST_F(crawl_state_file, a_cache_goes_by_the_time_of_a_simulation) {
+  oneloop::testing::run_simulated(1, [&]() -> task<> {
+    auto opening = verdict_cache::open(file(), 1h);
+    auto cache = co_await std::move(opening);
+    auto putting = cache.put(at("http://a/x"), verdict("http://a/x"));
+    co_await std::move(putting);
+    auto closing = cache.close();
+    co_await std::move(closing);
+    co_await sleep_for(2h);
+    auto late = verdict_cache::open(file(), 1h);
     auto none = co_await std::move(late);
     EXPECT_EQ(none.size(), 0u);
   });

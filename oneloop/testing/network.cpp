@@ -209,6 +209,12 @@ machine& simulated_sockets::add(std::string name, std::vector<net::ip_address> a
 
 void simulated_sockets::crash(machine& m) {
   m.up = false;
+  ++m.crashes;
+  // Before their sockets fail: what waits ends as cancelled, not by an error.
+  for (auto* p = m.programs.front(); p != nullptr; p = m.programs.next(*p)) {
+    p->crashed = true;
+    p->children.cancel();
+  }
   const auto sockets = m.sockets;
   for (const socket_ptr& s : sockets) {
     unbind(*s);
@@ -219,10 +225,6 @@ void simulated_sockets::crash(machine& m) {
   m.connections.clear();
   m.ports_in_use.clear();
   m.lingering.clear();
-  for (auto* p = m.programs.front(); p != nullptr; p = m.programs.next(*p)) {
-    p->crashed = true;
-    p->children.cancel();
-  }
 }
 
 void simulated_sockets::ask(const std::string& name, int family, net::name_answer& answer) {
@@ -288,6 +290,7 @@ void host::crash() {
 }
 void host::restart() { machine_->up = true; }
 bool host::up() const noexcept { return machine_->up; }
+std::uint64_t host::crashes() const noexcept { return machine_->crashes; }
 void host::isolate(bool on) { machine_->isolated = on; }
 
 host& host::black_hole(std::uint16_t port) {

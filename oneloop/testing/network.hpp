@@ -18,7 +18,10 @@
 // What it does as Linux does (tests run the same bodies on both): error codes, the end of streams,
 // resets, half-closing, bounded buffers, the queue of a listener, port numbers and how long they
 // linger, SO_REUSEADDR and SO_REUSEPORT, IPv4 in IPv6. What is simpler: there is no congestion
-// window and no Nagle's delay; TCP segments are not reordered, a lost one delays those behind it.
+// window and no Nagle's delay; TCP segments are not reordered, a lost one delays those behind it; no
+// keepalive probes are sent, so whoever only reads from a host that vanished waits for ever; all
+// hosts share the answers that the loop's resolver remembers. A socket is simulated if it is opened
+// in code that the loop runs: one that is opened before is the kernel's.
 // The bounds, which network's setters change:
 //   - a connect that nobody answers is sent again after 1, 2, 4 .. 64 s, and fails with ETIMEDOUT
 //     after 127 s;
@@ -121,7 +124,7 @@ class ONELOOP_API link {
 enum class call : std::uint8_t { socket, bind, listen, connect, accept, read, write };
 
 /// When a call fails, and how. Calls that would only wait are not counted. One that matches several
-/// faults fails by the first one.
+/// faults counts for each, and fails by the first one that has an error.
 ///
 ///     client.fail(fault{call::read, ECONNRESET}.nth(3));
 ///     net.fail(fault{call::connect, ETIMEDOUT}.chance(0.1).peer(server.at(80)));
@@ -240,6 +243,7 @@ class ONELOOP_API host {
   friend class on_host;
   friend class detail::simulated_sockets;
   explicit host(std::unique_ptr<detail::machine> m) noexcept;
+  [[nodiscard]] std::uint64_t crashes() const noexcept;
   std::unique_ptr<detail::machine> machine_;
 };
 
@@ -421,11 +425,12 @@ template <class F, class... Args>
 void host::start(nursery& n, F fn, Args... args) {
   n.start(
       [](host* self, F f, Args... a) -> task<> {
+        const std::uint64_t before = self->crashes();
         try {
           auto running = self->run(std::move(f), std::move(a)...);
           (void)co_await std::move(running);
         } catch (const error&) {
-          if (self->up()) throw;
+          if (self->up() && self->crashes() == before) throw;  // it may be up again
         }
       },
       this, std::move(fn), std::move(args)...);

@@ -231,6 +231,71 @@ TEST_F(network_failures_test, cancelled_operations_leave_nothing_behind) {
   EXPECT_EQ(net.statistics().open_sockets, 0u);
 }
 
+TEST_F(network_failures_test, a_host_that_crashes_and_is_up_at_once_fails_nobody) {
+  auto serve = [] {
+    return with_nursery([](nursery& n) -> task<> {
+      net::tcp_listener at{net::endpoint{net::ip_address::any_v4(), 7}};
+      for (;;) {
+        auto accepting = at.accept();
+        auto s = co_await std::move(accepting);
+        n.start(
+            [](net::tcp_stream c) -> task<> {
+              std::vector<std::byte> buffer(10);
+              (void)co_await c.read_some(buffer);
+            },
+            std::move(s));
+      }
+    });
+  };
+  go([&](nursery& n) -> task<> {
+    b.start(n, serve);
+    co_await sleep_for(1s);
+    auto one = co_await net::connect(b.at(7));
+    auto two = co_await net::connect(b.at(7));
+    co_await sleep_for(1s);
+    b.crash();
+    b.restart();
+    b.start(n, serve);
+    co_await sleep_for(1s);
+    auto three = co_await net::connect(b.at(7));
+  });
+}
+
+TEST_F(network_failures_test, faults_count_their_calls_beside_short_transfers) {
+  a.fail(fault::short_transfers(testing::call::read, 1));
+  a.fail(testing::call::read, 3, ECONNRESET);
+  go([&](nursery&) -> task<> {
+    auto connecting = connected_to(&b, 7);
+    auto both = co_await std::move(connecting);
+    auto& [client, server] = both;
+    (void)co_await server.write_all(net::bytes_of("abc"));
+    for (int i = 0; i < 2; ++i) {
+      auto reading = read_text(client);
+      EXPECT_EQ((co_await std::move(reading)).size(), 1u);
+    }
+    auto third = message_of(read_text(client));
+    EXPECT_NE((co_await std::move(third)).find("reset"), std::string::npos);
+  });
+}
+
+TEST_F(network_failures_test, a_port_that_lingers_is_free_after_a_minute) {
+  go([&](nursery&) -> task<> {
+    {
+      auto connecting = connected_to(&b, 7);
+      auto both = co_await std::move(connecting);
+      both.second.close();  // first
+      auto reading = read_text(both.first);
+      EXPECT_EQ(co_await std::move(reading), "");
+    }
+    const testing::on_host there{b};
+    const auto alone = net::listen_options{}.reuse_address(false);
+    co_await sleep_for(30s);
+    EXPECT_THROW((net::tcp_listener{b.at(7), alone}), error);
+    co_await sleep_for(31s);
+    EXPECT_NO_THROW((net::tcp_listener{b.at(7), alone}));
+  });
+}
+
 TEST_F(network_failures_test, closing_ends_what_waits) {
   go([&](nursery& n) -> task<> {
     auto connecting = connected_to(&b, 7);

@@ -314,6 +314,16 @@ machine* simulated_sockets::find(const machine& m, const net::ip_address& a) noe
   return h != by_address.end() ? h->second->machine_.get() : nullptr;
 }
 
+/// Forgets the connections that have lingered long enough.
+void simulated_sockets::end_lingering(machine& m) noexcept {
+  while (!m.lingering.empty() && m.lingering.front().first <= now()) {
+    const auto ended = m.lingering.front().second;
+    m.lingering.pop_front();
+    if (m.connections.erase(ended) == 0) continue;
+    if (auto p = m.ports_in_use.find(ended.first.port()); --p->second == 0) m.ports_in_use.erase(p);
+  }
+}
+
 bool simulated_sockets::may_bind(const detail::socket& s, const net::endpoint& at) const {
   const bool reuse = s.option(SOL_SOCKET, SO_REUSEADDR) != 0;
   const bool share = s.option(SOL_SOCKET, SO_REUSEPORT) != 0;
@@ -332,12 +342,6 @@ bool simulated_sockets::may_bind(const detail::socket& s, const net::endpoint& a
 
 int simulated_sockets::choose_port(detail::socket& s, const net::endpoint* peer) {
   machine& m = s.home;
-  while (!m.lingering.empty() && m.lingering.front().first <= now()) {
-    const auto ended = m.lingering.front().second;
-    m.lingering.pop_front();
-    if (m.connections.erase(ended) == 0) continue;
-    if (auto p = m.ports_in_use.find(ended.first.port()); --p->second == 0) m.ports_in_use.erase(p);
-  }
   const int n = m.last_port - m.first_port + 1;
   for (int i = 0; i < n; ++i) {
     const std::uint16_t port = m.next_port;
@@ -387,6 +391,7 @@ void simulated_sockets::unbind(detail::socket& s) noexcept {
 }
 
 int simulated_sockets::bind_socket(detail::socket& s, net::endpoint at) {
+  end_lingering(s.home);
   const auto& a = at.address();
   if (a.is_v4() != (s.family == AF_INET) && !(a.is_v4() && s.family == AF_INET6)) return -EINVAL;
   if (!a.is_unspecified() && !s.home.has(a)) return -EADDRNOTAVAIL;
@@ -494,6 +499,7 @@ int simulated_sockets::connect(int fd, const sockaddr* to, socklen_t size) {
   if (const int cause = hit_fault(s->home, call::connect, s, nullptr)) return -cause;
   net::ip_address own;
   if (const int cause = own_address(*s, e, own); cause < 0) return cause;
+  end_lingering(s->home);
   std::uint16_t port = s->local.port();
   if (port == 0) {
     s->local = {own, 0};
@@ -865,6 +871,8 @@ void simulated_sockets::add_fault(fault f, const host* on) {
 /// The error with which this call fails; 0: it does not. `at_most` is cut if it is to be short.
 int simulated_sockets::hit_fault(const machine& m, call what, const detail::socket* s,
                                  std::size_t* at_most) {
+  int error = 0;
+  std::size_t most = SIZE_MAX;
   for (fault& f : faults) {
     if (f.what_ != what || f.left_ == 0 || (f.host_ != nullptr && f.host_ != m.self)) continue;
     if (f.fd_ >= 0 && (s == nullptr || s->fd != f.fd_)) continue;
@@ -872,16 +880,18 @@ int simulated_sockets::hit_fault(const machine& m, call what, const detail::sock
       if (s == nullptr || s->peer.address() != f.peer_->address()) continue;
       if (f.peer_->port() != 0 && s->peer.port() != f.peer_->port()) continue;
     }
+    // Each counts its own calls, also those that another one makes fail.
     ++f.seen_;
+    if (error != 0) continue;
     if (f.nth_ != 0 ? f.seen_ != f.nth_ : f.seen_ % f.every_ != 0) continue;
     if (f.chance_ < 1 && random_fraction(home) >= f.chance_) continue;
     --f.left_;
     ++counts.faults;
-    if (f.error_ != 0) return f.error_;
-    if (at_most != nullptr) *at_most = std::max<std::size_t>(f.at_most_, 1);
-    return 0;
+    error = f.error_;
+    if (error == 0) most = std::min(most, std::max<std::size_t>(f.at_most_, 1));
   }
-  return 0;
+  if (error == 0 && at_most != nullptr && most != SIZE_MAX) *at_most = most;
+  return error;
 }
 
 }  // namespace oneloop::inline v0::testing::detail

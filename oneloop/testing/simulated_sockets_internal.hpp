@@ -109,6 +109,7 @@ struct machine {
   std::string name;
   std::vector<net::ip_address> addresses;
   bool up = true;
+  std::uint64_t crashes = 0;
   bool isolated = false;
   bool black_hole = false;
   std::set<std::uint16_t> black_ports;
@@ -354,6 +355,7 @@ class simulated_sockets final : public socket_kernel {
   void note(const char* what, const net::endpoint& from, const net::endpoint& to, std::size_t size,
             bool is_lost);
   detail::socket* listener_at(machine& m, const net::endpoint& at);
+  void end_lingering(machine& m) noexcept;
   int choose_port(detail::socket& s, const net::endpoint* peer);
   void count_connection(detail::socket& s);
   void release_connection(detail::socket& s, duration lingering) noexcept;

@@ -87,7 +87,8 @@ struct family {
   }
   thread_domain domain;
   cancel_scope root{nullptr, &domain, nullptr};
-  context owner{party_kind::thread, nullptr, [](ready_item&) noexcept {}, root, nullptr, {}};
+  context owner{party_kind::thread,     nullptr, [](ready_item&) noexcept {}, root, nullptr,
+                spawn_info{"owner", {}}};
   nursery children{owner};
 };
 

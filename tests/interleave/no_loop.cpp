@@ -37,7 +37,7 @@ loop_extension::~loop_extension() = default;
 loop_root::loop_root(loop& l)
     : loop_{l},
       scope_{&l, nullptr, nullptr},
-      self_{party_kind::callback, &l, nullptr, scope_, nullptr, {}} {
+      self_{party_kind::callback, &l, nullptr, scope_, nullptr, spawn_info{"loop", {}}} {
   std::abort();
 }
 loop_root::~loop_root() = default;

@@ -374,6 +374,8 @@ struct either {
     b.delist();
   }
 };
+template <class A, class B>
+either(A&, B&) -> either<A, B>;
 
 TEST(interleaved_select, two_selects_on_two_rendezvous_pair_once) {
   // One offers on c and receives on d, the other the other way round: one pair comes about, and the
