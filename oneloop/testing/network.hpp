@@ -18,8 +18,8 @@
 // What it does as Linux does (tests run the same bodies on both): error codes, the end of streams,
 // resets, half-closing, bounded buffers, the queue of a listener, port numbers and how long they
 // linger, SO_REUSEADDR and SO_REUSEPORT, IPv4 in IPv6. What is simpler: there is no congestion
-// window and no Nagle's delay; TCP segments are not reordered, a lost one delays those behind it; no
-// keepalive probes are sent, so whoever only reads from a host that vanished waits for ever; all
+// window and no Nagle's delay; TCP segments are not reordered, a lost one delays those behind it;
+// no keepalive probes are sent, so whoever only reads from a host that vanished waits for ever; all
 // hosts share the answers that the loop's resolver remembers. A socket is simulated if it is opened
 // in code that the loop runs: one that is opened before is the kernel's.
 // The bounds, which network's setters change:
