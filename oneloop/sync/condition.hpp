@@ -128,7 +128,7 @@ class condition::wait_until_operation
     return this->suspended(w);
   }
   void await_resume() {
-    if (this->unfinished()) {  // a plain thread
+    if (this->unfinished()) {  // a plain thread or a fiber
       wait_operation::await_resume();
       while (!holds_()) await(this->owner().wait(this->guard()));
     }

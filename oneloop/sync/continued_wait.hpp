@@ -2,7 +2,7 @@
 // to wait for something more before it goes on (condition::wait_until, once::call). Internal.
 //
 // On a loop the steps run from its ready queue, in place of the party, which notices nothing. A
-// plain thread takes them itself, in await_resume.
+// plain thread or a fiber takes them itself, in await_resume: there its code may block.
 //
 // `First`, the base, is the operation of the first step, which armed the waiter with itself.
 // `Derived` has `bool next_step(waiter& w) noexcept`: on the party's loop, after it was woken and
@@ -26,7 +26,8 @@ class continued_wait : public First {
   /// In await_suspend or next_step: First waits.
   bool suspended(waiter& w) noexcept {
     unfinished_ = true;
-    if (w.home() != nullptr) resume_ = std::exchange(w.run, &step);
+    const bool blocks = w.is_party() && context_of(w).park != nullptr;
+    if (w.home() != nullptr && !blocks) resume_ = std::exchange(w.run, &step);
     return true;
   }
   /// In await_resume: the steps are this party's own to take.

@@ -218,6 +218,34 @@ TEST(once, a_failure_is_of_who_ran_it_and_the_next_tries) {
   EXPECT_EQ(x.users, 2);
 }
 
+TEST(once, a_function_that_blocks_a_fiber_runs_on_its_stack_also_after_a_wait) {
+  const auto main = []() -> task<> {
+    once o;
+    int tries = 0;
+    int failed = 0;
+    const auto body = [&](nursery& n) -> task<> {
+      const auto call = [&] {
+        try {
+          await(o.call([&] {
+            const bool first = ++tries == 1;
+            await(sleep_for(1s));
+            if (first) throw std::runtime_error{"cannot open"};
+          }));
+        } catch (const std::runtime_error&) {
+          ++failed;
+        }
+      };
+      for (int i = 0; i < 3; ++i) n.start(call);
+      co_return;
+    };
+    co_await with_nursery(body);
+    EXPECT_TRUE(o.done());
+    EXPECT_EQ(tries, 2);
+    EXPECT_EQ(failed, 1);
+  };
+  run(main(), "virtual");
+}
+
 TEST(once, cancel_of_who_runs_it_lets_the_next_try) {
   const auto main = [](opened& x) -> task<> {
     const auto body = [&](nursery& n) -> task<> {

@@ -155,12 +155,12 @@ class once::call_operation : public continued_wait<call_operation<F>, begin_oper
     return begin_operation::await_suspend(w) ? this->suspended(w) : next_step(w);
   }
   void await_resume() {
-    const bool in_a_thread = this->unfinished() && take_turn();
+    const bool by_itself = this->unfinished() && take_turn();
     once_turn turn = std::move(turn_);  // passed on if what follows throws
     if (failure_) std::rethrow_exception(std::move(failure_));
     if (!turn) return;
     if constexpr (waits) {
-      if (in_a_thread) {
+      if (by_itself) {
         static_cast<void>(await(*inner_));
       } else {
         static_cast<void>(inner_->await_resume());
