@@ -50,7 +50,7 @@ class condition {
   class ONELOOP_API wait_operation : public parked {
    public:
     wait_operation(wait_operation&& o) noexcept
-        : parked{std::move(o)}, owner_{o.owner_}, guard_{o.guard_} {}
+        : parked{static_cast<parked&&>(o)}, owner_{o.owner_}, guard_{o.guard_} {}
     wait_operation& operator=(wait_operation&&) = delete;
     ~wait_operation();
 

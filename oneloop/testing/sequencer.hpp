@@ -56,7 +56,7 @@ class ONELOOP_API sequencer {
    public:
     static constexpr const char* name = "sequencer";
     place_operation(place_operation&& o) noexcept
-        : parking_operation{std::move(o)},
+        : parking_operation{static_cast<parking_operation&&>(o)},
           place_{o.place_},
           pending_{std::exchange(o.pending_, false)} {}
     ~place_operation();
