@@ -17,7 +17,8 @@
 // *Threads*: every member from any thread, loop or model. It must outlive every operation on it. A
 // wait is no case of a select: all that meet go on together or not at all.
 //
-// *Cost*: a lock an arrival, a hand-over a party; no allocation. 40 bytes.
+// *Cost*: a lock an arrival, under which those who wait are counted, a hand-over a party; no
+// allocation. 40 bytes.
 #pragma once
 
 #include <cstddef>
