@@ -171,6 +171,8 @@ void cancel_scope::note_thrown() noexcept {
 }
 
 cancel_scope* cancel_scope::cause() noexcept {
+  // Others may cancel a plain thread's scopes meanwhile.
+  const guard g{*this};
   cancel_scope* found = nullptr;
   for (cancel_scope* s = this; s != nullptr && s->cancelled(); s = s->parent_) {
     if (s->cancel_called() || s->external_) found = s;

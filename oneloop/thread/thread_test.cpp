@@ -53,6 +53,30 @@ TEST(thread, blocked_it_is_cancelled_by_a_foreign_thread) {
   canceller.join();
 }
 
+// The second cancel comes while the first one is being thrown; under the thread sanitizer.
+TEST(thread, nested_scopes_are_cancelled_one_after_the_other_by_another_thread) {
+  for (int i = 0; i < 500; ++i) {
+    cancel_handle outermost, innermost;
+    event ready;
+    std::thread canceller{[&] {
+      await(ready.wait());
+      outermost.cancel();
+      innermost.cancel();
+    }};
+    bool absorbed_inside = false;
+    EXPECT_FALSE(with_scope(scope_options{}, [&](cancel_scope& outer) {
+      absorbed_inside = !with_scope(scope_options{}, [&](cancel_scope& inner) {
+        outermost = outer.handle();
+        innermost = inner.handle();
+        ready.set();
+        await(sleep_forever());
+      });
+    }));
+    EXPECT_FALSE(absorbed_inside);
+    canceller.join();
+  }
+}
+
 TEST(thread, cancel_races_completion_and_loses_nothing) {
   for (int i = 0; i < 500; ++i) {
     channel<int> ch{0};
