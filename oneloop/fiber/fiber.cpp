@@ -42,9 +42,8 @@ void set_fiber_stacks(loop& l, stack_pool_options options) {
 
 namespace detail {
 
-fiber_stack::fiber_stack(context& self) noexcept : home_{*self.home()} {
-  self.stack = this;
-  self.park = park;
+fiber_stack::fiber_stack(context& self) noexcept : parking{park}, home_{*self.home()} {
+  self.parks = this;
 }
 
 void fiber_stack::create(void (*code)(void*), void* argument) {
@@ -76,7 +75,7 @@ fiber_stack::~fiber_stack() { give_back(); }
 
 void fiber_stack::resume(ready_item& item) noexcept {
   auto& self = static_cast<context&>(item);
-  auto& fiber = *static_cast<fiber_stack*>(self.stack);
+  auto& fiber = of(self);
   fiber.home_.active = &self;
   fiber.switch_->resume();
   if (!fiber.switch_->finished()) return;
@@ -84,7 +83,7 @@ void fiber_stack::resume(ready_item& item) noexcept {
 }
 
 void fiber_stack::park(context& c) {
-  auto& fiber = *static_cast<fiber_stack*>(c.stack);
+  auto& fiber = of(c);
   fiber.home_.note_progress();
   fiber.switch_->suspend();
 }

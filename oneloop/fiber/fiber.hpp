@@ -52,7 +52,7 @@ ONELOOP_API void set_fiber_stacks(loop& l, stack_pool_options options);
 namespace detail {
 
 /// The stack under a party's code: what makes a context a fiber.
-class ONELOOP_API fiber_stack {
+class ONELOOP_API fiber_stack : parking {
  public:
   explicit fiber_stack(context& self) noexcept;
   ~fiber_stack();
@@ -68,6 +68,9 @@ class ONELOOP_API fiber_stack {
 
  private:
   static void park(context& c);
+  static fiber_stack& of(context& self) noexcept {
+    return static_cast<fiber_stack&>(*const_cast<parking*>(self.parks));
+  }
   void give_back() noexcept;
   loop& home_;
   stack stack_;

@@ -80,7 +80,7 @@ void abandon(const std::vector<any_fiber>& fibers) noexcept {
     }
   };
   for (const any_fiber& f : fibers) {
-    if (!f.ready() && context::current().park == nullptr) {
+    if (!f.ready() && context::current().parks == nullptr) {
       f.link(report);  // a coroutine cannot wait here
       continue;
     }

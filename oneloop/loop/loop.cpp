@@ -254,6 +254,8 @@ bool loop::post(std::move_only_function<void()> f) {
   return true;
 }
 
+const operation_info waiter::giving_way{"its turn", [](void*, waiter&) noexcept {}};
+
 void waiter::wake() noexcept {
   loop* home = home_;
   if (home == nullptr) {

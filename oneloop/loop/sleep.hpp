@@ -11,7 +11,7 @@
 // Cancellation: sleeps are retractable, so a select takes them as a timeout. yield_now cannot be
 // taken back, it is over in a moment.
 // Threads: any waiter; start and cancel on the waiter's own thread, as always.
-// Errors: none. Cost: no allocation; a sleep is 72 bytes.
+// Errors: none. Cost: no allocation; a sleep is 64 bytes.
 #pragma once
 
 #include <chrono>

@@ -47,7 +47,7 @@ void timer_queue::add(timer_node& t, time_point deadline) noexcept {
   t.deadline = deadline;
   t.sequence_ = next_sequence_++;
   if (seed_ != 0) [[unlikely]]
-    t.sequence_ = split_mix(seed_);
+    t.sequence_ = static_cast<std::uint32_t>(split_mix(seed_) >> 33);  // distances have a sign
   t.child_ = t.sibling_ = t.before_ = nullptr;
   t.pending_ = true;
   root_ = meld(root_, &t);

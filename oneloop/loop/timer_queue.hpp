@@ -8,13 +8,14 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/base/config.hpp"
 
 namespace oneloop::inline v0 {
 
-/// One pending timer, embedded by its owner. 56 bytes. The owner removes it before it dies.
+/// One pending timer, embedded by its owner. 48 bytes. The owner removes it before it dies.
 struct timer_node {
   using fire_fn = void (*)(timer_node&) noexcept;
   explicit timer_node(fire_fn f) noexcept : fire{f} {}
@@ -29,10 +30,10 @@ struct timer_node {
 
  private:
   friend class timer_queue;
-  std::uint64_t sequence_ = 0;
   timer_node* child_ = nullptr;    // leftmost child
   timer_node* sibling_ = nullptr;  // next to the right
   timer_node* before_ = nullptr;   // left sibling, or the parent of a leftmost child
+  std::uint32_t sequence_ = 0;
   bool pending_ = false;
 };
 
@@ -56,13 +57,16 @@ class ONELOOP_API timer_queue {
 
  private:
   static bool earlier(const timer_node& a, const timer_node& b) noexcept {
-    return a.deadline != b.deadline ? a.deadline < b.deadline : a.sequence_ < b.sequence_;
+    if (a.deadline != b.deadline) return a.deadline < b.deadline;
+    // By their distance, which is right also where the numbers have begun anew in between.
+    return static_cast<std::int32_t>(a.sequence_ - b.sequence_) < 0;
   }
   static timer_node* meld(timer_node* a, timer_node* b) noexcept;
   static timer_node* merge_pairs(timer_node* first) noexcept;
 
   timer_node* root_ = nullptr;
-  std::uint64_t next_sequence_ = 0;
+  // The first numbers come before that end: what happens there happens in every program.
+  std::uint32_t next_sequence_ = std::numeric_limits<std::uint32_t>::max() - 1000;
   std::uint64_t seed_ = 0;
   std::size_t size_ = 0;
 };

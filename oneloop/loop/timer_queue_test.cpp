@@ -12,6 +12,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+static_assert(sizeof(timer_node) <= 48);
+
 struct alarm : timer_node {
   explicit alarm(int n = 0) : timer_node{[](timer_node&) noexcept {}}, number{n} {}
   int number;
@@ -53,6 +55,18 @@ TEST(timer_queue, equal_deadlines_fire_in_the_order_in_which_they_were_added) {
     expected.push_back(i);
   }
   EXPECT_EQ(drain(q, at(5)), expected);
+}
+
+// Their numbers begin anew after the first thousand.
+TEST(timer_queue, equal_deadlines_keep_their_order_where_the_numbers_begin_anew) {
+  timer_queue q;
+  std::deque<alarm> alarms;
+  std::vector<int> all;
+  for (int i = 0; i < 3000; ++i) {
+    q.add(alarms.emplace_back(i), at(7));
+    all.push_back(i);
+  }
+  EXPECT_EQ(drain(q, at(7)), all);
 }
 
 TEST(timer_queue, removing_is_idempotent_and_leaves_the_others) {

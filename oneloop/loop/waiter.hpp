@@ -69,7 +69,7 @@ enum class outcome : std::uint8_t {
   cancelled,  // it did not happen
 };
 
-/// The claim: one word that several completers compete for. States: `closed` (nobody may resume the
+/// The claim: one byte that several completers compete for. States: `closed` (nobody may resume the
 /// waiter: it runs, or has been claimed), `open` (the first compare-and-swap wins), `tentative` (a
 /// select that is itself claimable is trying to pair with another waiter; lasts a few
 /// instructions).
@@ -128,7 +128,7 @@ class basic_claim {
   }
 
  private:
-  enum class state : std::uint32_t { closed, open, tentative };
+  enum class state : std::uint8_t { closed, open, tentative };
   /// Between two looks at a tentative claim; its owner may have been preempted in the middle.
   static void relax(unsigned& looks) noexcept {
     if (++looks % 64 != 0) {
@@ -142,7 +142,7 @@ class basic_claim {
 
 using claim = basic_claim<>;
 
-/// A suspended party, as operations see it. 56 bytes.
+/// A suspended party, as operations see it. 56 bytes, with the number that a party has.
 class waiter : public ready_item {
  public:
   waiter(loop* home, run_fn resume) noexcept : home_{home} { run = resume; }
@@ -204,12 +204,16 @@ class waiter : public ready_item {
     outcome_ = outcome::completed;
     return how;
   }
+  /// The operation was finished at once, but its party has waited in vain too often in a row: it
+  /// lets others run first, by `make_ready`. Dumps say so.
+  void give_way() noexcept { info_ = &giving_way; }
+  [[nodiscard]] bool gives_way() const noexcept { return info_ == &giving_way; }
   /// What is waited for; null while running.
   [[nodiscard]] const operation_info* waiting_for() const noexcept { return info_; }
   [[nodiscard]] const void* operation() const noexcept { return op_; }
 
   /// Whether it is a context, as every waiter of a model is; else somebody has it inside something.
-  [[nodiscard]] bool is_party() const noexcept { return model_ != no_model; }
+  [[nodiscard]] bool is_party() const noexcept { return model() != no_model; }
 
   /// The model's own: a coroutine's address, a fiber.
   void* target = nullptr;
@@ -222,9 +226,17 @@ class waiter : public ready_item {
   outcome outcome_ = outcome::completed;
   bool shared_ = false;
 
+  ONELOOP_API static const operation_info giving_way;
+
  protected:
-  static constexpr std::uint8_t no_model = 0xff;
-  std::uint8_t model_ = no_model;  // a context's: how its party waits
+  // A context's: how its party waits, and a mark that it makes on its own thread.
+  static constexpr std::uint8_t no_model = 0x7f;
+  static constexpr std::uint8_t mark = 0x80;
+  [[nodiscard]] std::uint8_t model() const noexcept {
+    return model_.load(std::memory_order_relaxed) & no_model;
+  }
+  std::atomic<std::uint8_t> model_{no_model};
+  std::uint32_t ordinal_ = 0;  // a context's, too
 };
 
 /// An operation: the shape of an awaiter over a waiter. Lazy: it starts in await_suspend.

@@ -13,7 +13,7 @@ namespace {
 
 using test::test_waiter;
 
-static_assert(sizeof(waiter) <= 64);
+static_assert(sizeof(waiter) <= 56);
 
 TEST(claim, nobody_can_claim_before_it_is_open) {
   claim c;

@@ -118,14 +118,15 @@ decltype(auto) wait_blocking(context& c, Op& op) {
   }
   outcome how = outcome::completed;
   // Read first: while the party's code is a task, on the loop's stack, it must not block.
-  const auto park = c.park;
+  const parking* const parks = c.parks;
   if (!op.await_ready() && op.await_suspend(c)) {
-    park(c);
+    parks->park(c);
     how = c.finish();
   } else if (c.home() != nullptr && c.home()->spent()) [[unlikely]] {
     // Finished, but many waits in a row have been: let others run before the result is taken.
+    c.give_way();
     c.home()->make_ready(c);
-    park(c);
+    parks->park(c);
     how = c.finish();
   }
   if constexpr (!handles_cancel<Op>) {

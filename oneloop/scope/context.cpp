@@ -14,9 +14,9 @@ context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope
     : waiter{home, resume},
       scope_{&scope},
       parent_{parent},
-      info_{info},
-      ordinal_{home != nullptr ? home->next_ordinal() : 0} {
-  model_ = static_cast<std::uint8_t>(kind);
+      info_{info} {
+  model_.store(static_cast<std::uint8_t>(kind), std::memory_order_relaxed);
+  if (home != nullptr) ordinal_ = home->next_ordinal();
   scope.attach(*this);
   if (parent == nullptr) return;
   nursery_ = nullptr;
@@ -42,7 +42,7 @@ context& context::current() {
 
 context& context::blocking(const char* what) {
   context& c = current();
-  if (c.park == nullptr) throw would_block_loop{what};
+  if (c.parks == nullptr) throw would_block_loop{what};
   return c;
 }
 
@@ -94,7 +94,7 @@ void context::move_below(context& parent) noexcept {
 void context::write_tree(std::string& out, int depth) const {
   static constexpr const char* kinds[] = {"coroutine", "fiber", "thread", "callback"};
   out.append(static_cast<std::size_t>(depth) * 2, ' ').append(info_.name);
-  out.append(" [").append(kinds[model_]).append("]");
+  out.append(" [").append(kinds[model()]).append("]");
   if (info_.where.line() != 0) {
     std::string_view file = info_.where.file_name();
     if (auto slash = file.rfind('/'); slash != file.npos) file.remove_prefix(slash + 1);

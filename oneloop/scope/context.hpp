@@ -62,6 +62,12 @@ struct named {
 template <class F>
 named(const char*, F) -> named<F>;
 
+/// How the code of a party blocks until it is resumed: a fiber switches to its loop, a thread
+/// parks.
+struct parking {
+  void (*park)(context&);
+};
+
 /// How the code of a party waits.
 enum class party_kind : std::uint8_t { coroutine, fiber, thread, callback };
 
@@ -80,7 +86,7 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   /// coroutine body or on a loop's own stack.
   [[nodiscard]] static context& blocking(const char* what);
 
-  [[nodiscard]] party_kind kind() const noexcept { return static_cast<party_kind>(model_); }
+  [[nodiscard]] party_kind kind() const noexcept { return static_cast<party_kind>(model()); }
   [[nodiscard]] cancel_scope& scope() const noexcept { return *scope_; }
   [[nodiscard]] const char* name() const noexcept { return info_.name; }
   [[nodiscard]] const std::source_location& spawned_at() const noexcept { return info_.where; }
@@ -93,8 +99,7 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
 
   /// A checkpoint without an operation: throws `cancelled` inside a cancelled scope.
   void checkpoint() {
-    if (passed != nullptr) [[unlikely]]
-      *passed = true;
+    set_passed(true);
     if (scope_->cancelled()) [[unlikely]]
       throw_cancelled();
   }
@@ -113,13 +118,17 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   /// From now on it is one of `parent`'s children, on the same loop.
   void move_below(context& parent) noexcept;
 
-  /// Blocks the party until it is resumed: a fiber switches to its loop, a thread parks. Null where
-  /// blocking is impossible.
-  void (*park)(context&) = nullptr;
-  void* stack = nullptr;  // a fiber's, for `park`
+  /// How its code blocks; null where that is impossible.
+  const parking* parks = nullptr;
 
-  /// Set by every checkpoint of this party; see testing/checkpoints.hpp.
-  bool* passed = nullptr;
+  /// Whether it has come to a checkpoint since it was last unset; see testing/checkpoints.hpp.
+  [[nodiscard]] bool passed() const noexcept {
+    return (model_.load(std::memory_order_relaxed) & mark) != 0;
+  }
+  void set_passed(bool on) noexcept {
+    const std::uint8_t m = model();
+    model_.store(on ? m | mark : m, std::memory_order_relaxed);
+  }
 
   local_binding* locals = nullptr;  // see local.hpp
   party_value* values = nullptr;    // newest first; freed with the party
@@ -139,7 +148,6 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   nursery* nursery_ = nullptr;
   context* parent_;
   spawn_info info_;
-  std::uint32_t ordinal_;
   intrusive_list<context, party_tree> children_;
 };
 

@@ -206,7 +206,7 @@ thread_root::thread_root(spawn_info info)
   take_block();
   if (debug_checks()) watch_for_deadlocks();
   domain_.rouse = [](thread_domain& d) noexcept { static_cast<domain&>(d).block->unpark(); };
-  self_.park = park;
+  self_.parks = &parks;
 }
 
 void thread_root::take_block() {
@@ -236,7 +236,7 @@ thread_party::thread_party(spawn_info info, local_binding* locals)
     // A simulation runs the job where it was asked for: it cannot wait.
     outer_active_ = std::exchange(l->active, &self_);
   } else {
-    self_.park = thread_root::park;
+    self_.parks = &thread_root::parks;
   }
 }
 
@@ -266,6 +266,8 @@ loop& thread_root::own_loop() {
   if (loop_ == nullptr) loop_ = std::make_unique<loop>();
   return *loop_;
 }
+
+constinit const parking thread_root::parks{thread_root::park};
 
 void thread_root::park(context& c) {
   parker& p = parker::current();

@@ -104,6 +104,7 @@ class ONELOOP_API thread_root {
  private:
   friend class thread_party;
   static void park(context& c);
+  static const parking parks;
   void take_block();
   void came_through_fork();
   struct domain : thread_domain {

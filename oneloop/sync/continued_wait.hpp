@@ -26,7 +26,7 @@ class continued_wait : public First {
   /// In await_suspend or next_step: First waits.
   bool suspended(waiter& w) noexcept {
     unfinished_ = true;
-    const bool blocks = w.is_party() && context_of(w).park != nullptr;
+    const bool blocks = w.is_party() && context_of(w).parks != nullptr;
     if (w.home() != nullptr && !blocks) resume_ = std::exchange(w.run, &step);
     return true;
   }

@@ -28,19 +28,21 @@ T run(loop& l, task<T> main, std::source_location at = std::source_location::cur
   l.check_thread("run");
   if (!main) throw misuse{"run of a task that was moved from or awaited before"};
   auto& p = main.frame().promise();
-  bool done = false;
+  struct : detail::task_end {
+    bool done = false;
+  } end;
+  end.finished = [](context& c, detail::task_end& e) noexcept {
+    c.home()->note_progress();
+    static_cast<decltype(end)&>(e).done = true;
+  };
   {
     loop_root& root = loop_root::of(l);
     context self{party_kind::coroutine,   &l,           detail::resume_coroutine,
                  root.children().scope(), &root.self(), spawn_info{"main", at}};
     p.self_ = &self;
-    p.finished_ = [](context& c, void* arg) noexcept {
-      c.home()->note_progress();
-      *static_cast<bool*>(arg) = true;
-    };
-    p.finished_arg_ = &done;
+    p.next_.tell(end);
     self.target = main.frame().address();
-    l.run_until(done, &self);
+    l.run_until(end.done, &self);
   }
   loop_root::rethrow(std::exchange(p.error_, nullptr), l.drain());
   return p.take();

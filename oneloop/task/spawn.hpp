@@ -258,7 +258,7 @@ template <class Result>
 struct join_starter;
 
 template <class T, class F, class... Args>
-class joined_task final : public child, public pooled {
+class joined_task final : public child, task_end, public pooled {
  public:
   using pooled::operator new;
   using pooled::operator delete;
@@ -266,16 +266,14 @@ class joined_task final : public child, public pooled {
   joined_task(join_state_of<T>& state, nursery& n, spawn_info info, F&& fn,
               std::tuple<Args...>&& args)
       : child{party_kind::coroutine, n, resume_coroutine, info},
+        task_end{ended},
         state_{&state},
         scope_{self(), state},
-        fn_{std::move(fn)},
-        args_{std::move(args)},
-        task_{std::apply(
-            [this](Args&... a) { return std::invoke(std::move(fn_), std::move(a)...); }, args_)} {
+        call_{fn, args},
+        task_{call_.start(fn, args)} {
     auto& p = task_.frame().promise();
     p.self_ = &self();
-    p.finished_ = [](context&, void* arg) noexcept { static_cast<joined_task*>(arg)->finished(); };
-    p.finished_arg_ = this;
+    p.next_.tell(*this);
     self().target = task_.frame().address();
     state_->begin();
     begin();
@@ -283,19 +281,20 @@ class joined_task final : public child, public pooled {
   }
 
  private:
-  void finished() noexcept {
+  static void ended(context&, task_end& end) noexcept {
+    auto& record = static_cast<joined_task&>(end);
     std::exception_ptr error;
     try {
-      state_->keep([this]() -> decltype(auto) { return task_.frame().promise().take(); });
+      record.state_->keep(
+          [&]() -> decltype(auto) { return record.task_.frame().promise().take(); });
     } catch (...) {
       error = std::current_exception();
     }
-    end(scope_.finish(std::move(error)));
+    record.end(record.scope_.finish(std::move(error)));
   }
   join_ref<join_state_of<T>, false> state_;
   join_scope scope_;
-  F fn_;
-  std::tuple<Args...> args_;
+  [[no_unique_address]] kept_call<F, Args...> call_;
   task<T> task_;
 };
 

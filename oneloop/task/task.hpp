@@ -17,6 +17,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -76,18 +77,20 @@ class operation_awaiter {
   bool await_ready() {
     enter_wait<Op>(self_);
     if (!op_.await_ready()) return false;
-    finished_ = self_.home()->spent();
-    return !finished_;
+    if (!self_.home()->spent()) return true;
+    self_.give_way();
+    return false;
   }
   bool await_suspend(std::coroutine_handle<> h) {
     self_.target = h.address();
     loop& home = *self_.home();
-    if (!finished_) {
+    if (!self_.gives_way()) {
       if (op_.await_suspend(self_)) {
         home.note_progress();
         return true;
       }
       if (!home.spent()) return false;
+      self_.give_way();
     }
     // Finished, but many waits in a row have been: let others run before the result is taken.
     home.note_progress();
@@ -99,7 +102,36 @@ class operation_awaiter {
  private:
   Op op_;
   context& self_;
-  bool finished_ = false;
+};
+
+/// Told that a task has finished, where no coroutine waits for it.
+struct task_end {
+  void (*finished)(context& self, task_end& end) noexcept;
+};
+
+/// Who goes on when a task has finished: the coroutine that waits for it, or nobody but a task_end.
+/// One word: the lowest bit tells which.
+class task_next {
+ public:
+  void resume(std::coroutine_handle<> waiting) noexcept { word_ = address(waiting); }
+  void tell(task_end& end) noexcept { word_ = reinterpret_cast<std::uintptr_t>(&end) | told; }
+  /// At the final suspension: what to transfer control to.
+  [[nodiscard]] std::coroutine_handle<> finished(context& self) const noexcept {
+    if ((word_ & told) == 0) {
+      return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(word_));
+    }
+    auto& end = *reinterpret_cast<task_end*>(word_ - told);
+    end.finished(self, end);
+    return std::noop_coroutine();
+  }
+
+ private:
+  static constexpr std::uintptr_t told = 1;
+  static_assert(alignof(task_end) > told);
+  static std::uintptr_t address(std::coroutine_handle<> h) noexcept {
+    return reinterpret_cast<std::uintptr_t>(h.address());
+  }
+  std::uintptr_t word_ = address(std::noop_coroutine());
 };
 
 class promise_base {
@@ -115,9 +147,8 @@ class promise_base {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> h) const noexcept {
-      promise_base& p = h.promise();
-      if (p.finished_ != nullptr) p.finished_(*p.self_, p.finished_arg_);
-      return p.continuation_;
+      const promise_base& p = h.promise();
+      return p.next_.finished(*p.self_);
     }
     void await_resume() const noexcept {}
   };
@@ -140,12 +171,9 @@ class promise_base {
     requires(!awaitable<A>)
   auto await_transform(A&& foreign);
 
-  // The context flows down; control comes back by the continuation, or by `finished` where no
-  // coroutine waits.
+  // The context flows down; control comes back by `next_`.
   context* self_ = nullptr;
-  std::coroutine_handle<> continuation_ = std::noop_coroutine();
-  void (*finished_)(context&, void*) noexcept = nullptr;
-  void* finished_arg_ = nullptr;
+  task_next next_;
   std::exception_ptr error_;
 };
 
@@ -255,14 +283,14 @@ class task_awaiter {
     auto child = task_.frame();
     child.promise().self_ = self_;
     if constexpr (Style == start_style::transfer) {
-      child.promise().continuation_ = parent;
+      child.promise().next_.resume(parent);
       return std::coroutine_handle<>{child};
     } else {
       // Meanwhile the continuation is the no-op coroutine: a child that finishes in here comes back
       // to this frame, whichever way the child was built.
       child.resume();
       if (child.done()) return false;
-      child.promise().continuation_ = parent;
+      child.promise().next_.resume(parent);
       return true;
     }
   }
@@ -281,10 +309,10 @@ auto promise_base::await_transform(task<T>&& t) noexcept {
 /// A task for waiters that are not coroutines: a fiber, a callback, a part of a gather. The party's
 /// code moves to the loop's stack until the task has finished.
 template <class T>
-class task_operation {
+class task_operation : task_end {
  public:
   static constexpr bool needs_loop = true;
-  explicit task_operation(task<T>&& t) noexcept : task_{std::move(t)} {}
+  explicit task_operation(task<T>&& t) noexcept : task_end{ended}, task_{std::move(t)} {}
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   bool await_suspend(waiter& w) {
@@ -293,18 +321,10 @@ class task_operation {
     if (!task_) throw misuse{"await of a task that was moved from or awaited before"};
     auto& p = task_.frame().promise();
     p.self_ = &c;
-    p.finished_ = [](context& self, void* arg) noexcept {
-      auto& op = *static_cast<task_operation*>(arg);
-      self.run = op.run_;
-      self.target = op.target_;
-      self.park = op.park_;
-      self.home()->note_progress();
-      self.home()->make_ready(self);
-    };
-    p.finished_arg_ = this;
+    p.next_.tell(*this);
     run_ = std::exchange(c.run, resume_coroutine);
     target_ = std::exchange(c.target, task_.frame().address());
-    park_ = std::exchange(c.park, nullptr);  // the body must not block: it is on the loop's stack
+    parks_ = std::exchange(c.parks, nullptr);  // the body must not block: it is on the loop's stack
     c.home()->note_progress();
     c.home()->make_ready(c);
     return true;
@@ -312,10 +332,18 @@ class task_operation {
   T await_resume() { return task_.frame().promise().take(); }
 
  private:
+  static void ended(context& self, task_end& end) noexcept {
+    auto& op = static_cast<task_operation&>(end);
+    self.run = op.run_;
+    self.target = op.target_;
+    self.parks = op.parks_;
+    self.home()->note_progress();
+    self.home()->make_ready(self);
+  }
   task<T> task_;
   ready_item::run_fn run_ = nullptr;
   void* target_ = nullptr;
-  void (*park_)(context&) = nullptr;
+  const parking* parks_ = nullptr;
 };
 
 /// An awaitable of another library. It runs in a helper coroutine of its own, wherever it likes;
@@ -394,9 +422,44 @@ detail::task_operation<T> as_operation(task<T>&& t) noexcept {
 
 namespace detail {
 
+/// A function whose parameters are these arguments themselves: its frame has them.
+template <class F, class... Args>
+inline constexpr bool takes_all = false;
+template <class R, class... Args>
+inline constexpr bool takes_all<R (*)(Args...), Args...> = true;
+template <class R, class... Args>
+inline constexpr bool takes_all<R (*)(Args...) noexcept, Args...> = true;
+
+/// What a coroutine was called with, for as long as it runs: callable and arguments, as far as its
+/// frame has them not.
+template <class F, class... Args>
+class kept_call {
+ public:
+  kept_call(F& fn, std::tuple<Args...>& args) : fn_{std::move(fn)}, args_{std::move(args)} {}
+  /// Calls it; with what the constructor was given.
+  auto start(F&, std::tuple<Args...>&) {
+    return std::apply([this](Args&... a) { return std::invoke(std::move(fn_), std::move(a)...); },
+                      args_);
+  }
+
+ private:
+  F fn_;
+  std::tuple<Args...> args_;
+};
+
+template <class F, class... Args>
+  requires takes_all<F, Args...>
+class kept_call<F, Args...> {
+ public:
+  kept_call(F&, std::tuple<Args...>&) noexcept {}
+  auto start(F& fn, std::tuple<Args...>& args) {
+    return std::apply([&fn](Args&... a) { return fn(std::move(a)...); }, args);
+  }
+};
+
 /// The record of a task that a nursery owns: its context, its callable and its frame.
 template <class T, class F, class... Args>
-class task_child final : public child, public pooled {
+class task_child final : public child, task_end, public pooled {
  public:
   using pooled::operator new;
   using pooled::operator delete;
@@ -404,25 +467,23 @@ class task_child final : public child, public pooled {
   template <class... Where>
   task_child(spawn_info info, F&& fn, std::tuple<Args...>&& args, nursery& n, Where&... where)
       : child{party_kind::coroutine, n, where..., resume_coroutine, info},
-        fn_{std::move(fn)},
-        args_{std::move(args)},
-        task_{std::apply(
-            [this](Args&... a) { return std::invoke(std::move(fn_), std::move(a)...); }, args_)} {
+        task_end{ended},
+        call_{fn, args},
+        task_{call_.start(fn, args)} {
     auto& p = task_.frame().promise();
     p.self_ = &self();
-    p.finished_ = [](context&, void* arg) noexcept {
-      auto& record = *static_cast<task_child*>(arg);
-      record.end(std::move(record.task_.frame().promise().error_));
-    };
-    p.finished_arg_ = this;
+    p.next_.tell(*this);
     self().target = task_.frame().address();
     begin();
     self().home()->make_ready(self());
   }
 
  private:
-  F fn_;
-  std::tuple<Args...> args_;
+  static void ended(context&, task_end& end) noexcept {
+    auto& record = static_cast<task_child&>(end);
+    record.end(std::move(record.task_.frame().promise().error_));
+  }
+  [[no_unique_address]] kept_call<F, Args...> call_;
   task<T> task_;
 };
 

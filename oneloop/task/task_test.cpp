@@ -5,7 +5,9 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/loop/sleep.hpp"
@@ -84,6 +86,49 @@ TEST(task, virtual_time_passes_without_waiting) {
       }(),
       "virtual");
   EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);
+}
+
+// What a sleeping task costs, but for its frame.
+static_assert(sizeof(detail::task_child<void, task<> (*)(int*), int*>) <= 216);
+
+TEST(nursery, keeps_what_the_coroutine_of_a_child_only_refers_to) {
+  struct sleeps {
+    static task<> of_value(std::string text, std::vector<std::string>* out) {
+      co_await sleep_for(1s);
+      out->push_back(std::move(text));
+    }
+    static task<> of_reference(const std::string& text, std::vector<std::string>* out) {
+      co_await sleep_for(1s);
+      out->push_back(text);
+    }
+    static task<> of_view(std::string_view text, std::vector<std::string>* out) {
+      co_await sleep_for(1s);
+      out->emplace_back(text);
+    }
+    static task<> of_move_only(std::unique_ptr<std::string> text, std::vector<std::string>* out) {
+      co_await sleep_for(1s);
+      out->push_back(*text);
+    }
+  };
+  const auto text = [](int n) {
+    return "too long to be kept in a string itself, " + std::to_string(n);
+  };
+  std::vector<std::string> out;
+  auto start_all = [&](nursery& n) -> task<> {
+    n.start(sleeps::of_value, text(1), &out);
+    n.start(sleeps::of_reference, text(2), &out);
+    n.start(sleeps::of_view, text(3), &out);
+    n.start(sleeps::of_move_only, std::make_unique<std::string>(text(4)), &out);
+    n.start(
+        [kept = text(5)](std::vector<std::string>* to) -> task<> {
+          co_await sleep_for(1s);
+          to->push_back(kept);
+        },
+        &out);
+    co_return;
+  };
+  run(with_nursery(start_all), "virtual");
+  EXPECT_EQ(out, (std::vector<std::string>{text(1), text(2), text(3), text(4), text(5)}));
 }
 
 TEST(nursery, waits_for_its_children_and_runs_them_concurrently) {

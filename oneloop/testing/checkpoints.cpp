@@ -17,32 +17,33 @@ check_failed::~check_failed() = default;
 namespace detail {
 
 checkpoint_watch::checkpoint_watch(context& c) noexcept
-    : context_{c},
-      outer_{std::exchange(c.passed, &passed_)},
-      waits_{c.home() != nullptr ? c.home()->waits() : 0} {}
+    : context_{c}, passed_before_{c.passed()}, waits_{c.home() != nullptr ? c.home()->waits() : 0} {
+  c.set_passed(false);
+}
 
 checkpoint_watch::~checkpoint_watch() {
-  context_.passed = outer_;
-  if (outer_ != nullptr) *outer_ = *outer_ || passed_;
+  if (passed_before_) context_.set_passed(true);
 }
 
 bool checkpoint_watch::waited() const noexcept {
   // While this party does not wait, nobody else does on its loop.
-  return context_.home() == nullptr ? passed_ : context_.home()->waits() != waits_;
+  return context_.home() == nullptr ? context_.passed() : context_.home()->waits() != waits_;
 }
 
 void checkpoint_watch::require_both() const {
-  if (passed_ && waited()) return;
+  const bool passed = context_.passed();
+  if (passed && waited()) return;
   throw check_failed{"assert_checkpoints", "the body passes a checkpoint",
-                     passed_    ? "it passed a cancel point, but waited for nothing"
+                     passed     ? "it passed a cancel point, but waited for nothing"
                      : waited() ? "it waited, but passed no cancel point"
                                 : "it passed none"};
 }
 
 void checkpoint_watch::require_none() const {
-  if (!passed_ && !waited()) return;
+  const bool passed = context_.passed();
+  if (!passed && !waited()) return;
   throw check_failed{"assert_no_checkpoints", "the body passes no checkpoint",
-                     passed_ ? "it passed one" : "it waited"};
+                     passed ? "it passed one" : "it waited"};
 }
 
 }  // namespace detail

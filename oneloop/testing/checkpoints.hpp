@@ -46,8 +46,7 @@ class ONELOOP_API checkpoint_watch {
  private:
   [[nodiscard]] bool waited() const noexcept;
   context& context_;
-  bool passed_ = false;
-  bool* outer_;
+  const bool passed_before_;
   std::uint64_t waits_;
 };
 

@@ -14,6 +14,7 @@
 
 namespace oneloop::inline v0 {
 
+const operation_info waiter::giving_way{"its turn", [](void*, waiter&) noexcept {}};
 void waiter::wake() noexcept { run(*this); }
 void throw_refused(refusal, const char* operation) { throw closed_error{operation}; }
 
