@@ -43,11 +43,14 @@ struct ready_item {
   run_fn run = nullptr;
 };
 
+/// A party's alone, also when it has ended and its address is another one's; 0: nobody's.
+using party_id = std::uint64_t;
+
 /// What a waiter waits for that is held by somebody: for those who look for deadlocks.
 struct lock_wait {
   const void* lock;
-  const char* name;      // null: it has none
-  const waiter* holder;  // null: unknown, several, or parties that know themselves (held_lock)
+  const char* name;  // null: it has none
+  party_id holder;   // 0: unknown, several, or parties that know themselves (held_lock)
 };
 
 /// What an operation tells about itself while a waiter waits for it; one constant per operation
