@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
@@ -36,6 +37,11 @@ struct posted final : ready_item {
   loop& home;
   std::move_only_function<void()> f;
 };
+
+std::uint32_t next_loop_id() noexcept {
+  static std::atomic<std::uint32_t> loops{0};
+  return loops.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
 // Whether this thread is the only one of the process.
 bool only_thread() noexcept {
@@ -110,7 +116,8 @@ struct loop::driving {
 
 [[gnu::noinline]] loop* loop::current() noexcept { return t_current; }
 
-loop::loop(std::string_view name) : inbox_{inbox::create()}, fork_generation_{fork_generation()} {
+loop::loop(std::string_view name)
+    : inbox_{inbox::create()}, id_{next_loop_id()}, fork_generation_{fork_generation()} {
   try {
     if (name.empty()) {
       const char* chosen = std::getenv("ONELOOP_BACKEND");

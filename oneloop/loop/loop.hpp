@@ -198,6 +198,8 @@ class ONELOOP_API loop {
   /// A number that grows with every wait of whoever runs: with each that suspends, and with each
   /// that counts towards the next `spent`.
   [[nodiscard]] std::uint64_t waits() const noexcept { return progress_ * 128 + immediate_; }
+  /// No other loop of the program has, had or will have it; from 1.
+  [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
   /// A party's number: they are counted in the order in which they are made.
   [[nodiscard]] std::uint32_t next_ordinal() noexcept { return ++parties_; }
   /// On a simulated loop: called after each item that ran, while `active` still is the context
@@ -262,6 +264,7 @@ class ONELOOP_API loop {
   bool closed_ = false;
   bool alone_ = false;
   std::uint32_t parties_ = 0;
+  const std::uint32_t id_;
   std::uint64_t random_[2];
   std::uint32_t fork_generation_;
   std::atomic<std::thread::id> driver_{};

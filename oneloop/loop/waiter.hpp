@@ -43,11 +43,14 @@ struct ready_item {
   run_fn run = nullptr;
 };
 
+/// A party's alone, also when it has ended and its address is another one's; 0: nobody's.
+using party_id = std::uint64_t;
+
 /// What a waiter waits for that is held by somebody: for those who look for deadlocks.
 struct lock_wait {
   const void* lock;
-  const char* name;      // null: it has none
-  const waiter* holder;  // null: unknown, several, or parties that know themselves (held_lock)
+  const char* name;  // null: it has none
+  party_id holder;   // 0: unknown, several, or parties that know themselves (held_lock)
 };
 
 /// What an operation tells about itself while a waiter waits for it; one constant per operation
@@ -236,7 +239,7 @@ class waiter : public ready_item {
     return model_.load(std::memory_order_relaxed) & no_model;
   }
   std::atomic<std::uint8_t> model_{no_model};
-  std::uint32_t ordinal_ = 0;  // a context's, too
+  std::uint32_t ordinal_ = 0;  // a context's: of its loop's parties, or of those without a loop
 };
 
 /// An operation: the shape of an awaiter over a waiter. Lazy: it starts in await_suspend.

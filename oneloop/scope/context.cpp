@@ -1,5 +1,6 @@
 #include "oneloop/scope/context.hpp"
 
+#include <atomic>
 #include <string_view>
 
 #include "oneloop/base/error.hpp"
@@ -8,6 +9,14 @@
 #include "oneloop/scope/root.hpp"
 
 namespace oneloop::inline v0 {
+namespace {
+
+std::uint32_t next_without_a_loop() noexcept {
+  static std::atomic<std::uint32_t> parties{0};
+  return parties.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+}  // namespace
 
 context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
                  spawn_info info)
@@ -16,7 +25,7 @@ context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope
       parent_{parent},
       info_{info} {
   model_.store(static_cast<std::uint8_t>(kind), std::memory_order_relaxed);
-  if (home != nullptr) ordinal_ = home->next_ordinal();
+  ordinal_ = home != nullptr ? home->next_ordinal() : next_without_a_loop();
   scope.attach(*this);
   if (parent == nullptr) return;
   nursery_ = nullptr;

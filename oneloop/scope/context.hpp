@@ -92,7 +92,11 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   [[nodiscard]] const std::source_location& spawned_at() const noexcept { return info_.where; }
   [[nodiscard]] context* parent() const noexcept { return parent_; }
   /// Which of its loop's parties it is: the first is 1; 0 without a loop.
-  [[nodiscard]] std::uint32_t ordinal() const noexcept { return ordinal_; }
+  [[nodiscard]] std::uint32_t ordinal() const noexcept { return home() != nullptr ? ordinal_ : 0; }
+  /// For those who may look for it when it has ended.
+  [[nodiscard]] party_id identity() const noexcept {
+    return (home() != nullptr ? party_id{home()->id()} << 32 : 0) | ordinal_;
+  }
   void rename(const char* literal) noexcept { info_.name = literal; }
   /// The innermost nursery that this code is in the body of; null: only the loop's root nursery.
   [[nodiscard]] nursery* innermost_nursery() const noexcept { return nursery_; }
@@ -153,5 +157,9 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
 
 /// The context behind a waiter that is one (every waiter of a model is).
 inline context& context_of(waiter& w) noexcept { return static_cast<context&>(w); }
+/// Whose waiter that is, if it is a party's.
+inline party_id party_of(const waiter& w) noexcept {
+  return w.is_party() ? static_cast<const context&>(w).identity() : 0;
+}
 
 }  // namespace oneloop::inline v0

@@ -10,6 +10,7 @@
 
 #include "oneloop/base/log.hpp"
 #include "oneloop/deferred/deferred.hpp"
+#include "oneloop/fiber/run.hpp"
 #include "oneloop/fiber/spawn.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/debug.hpp"
@@ -254,6 +255,64 @@ TEST(deadlock, between_a_loop_and_a_plain_thread_is_reported) {
 }
 
 // ---- parties that end ----
+
+// A guard that was handed on by a party that has ended, whose address is the next one's.
+task<> lock_at(mutex& m, const context*& me, mutex_guard* keep) {
+  me = &context::current();
+  auto g = co_await m.lock();
+  if (keep != nullptr) *keep = std::move(g);
+}
+
+TEST(deadlock, a_party_that_has_ended_is_not_taken_for_the_one_in_its_place) {
+  const reports seen;
+  std::string dump;
+  bool same_place = false;
+  const auto main = [&](mutex& m) -> task<> {
+    mutex_guard kept;
+    const context* first = nullptr;
+    const auto body = [&](nursery& n) -> task<> {
+      n.start(named{"first", lock_at}, std::ref(m), std::ref(first), &kept);
+      co_await sleep_for(1s);
+      for (int i = 0; i < 100 && !same_place; ++i) {
+        const context* next = nullptr;
+        n.start(named{"next", lock_at}, std::ref(m), std::ref(next), nullptr);
+        co_await sleep_for(1s);
+        same_place = next == first;
+      }
+      dump = loop::current()->dump();
+      n.cancel();
+    };
+    co_await with_nursery(body);
+  };
+  mutex m{"m"};
+  run(main(m), "virtual");
+  if (!same_place) GTEST_SKIP() << "no address was used again";
+  EXPECT_FALSE(contains(dump, "deadlock: ")) << dump;
+  EXPECT_TRUE(contains(dump, "m: held by somebody who has ended, waited for by task next")) << dump;
+  EXPECT_EQ(seen.count(), 0u);
+}
+
+TEST(deadlock, a_thread_that_has_ended_is_not_taken_for_the_one_in_its_place) {
+  const reports seen;
+  mutex m{"m"};
+  mutex_guard kept;
+  const auto in_thread = [&](mutex_guard* keep) {
+    const context* me = nullptr;
+    std::thread{[&] {
+      me = &context::current();
+      (void)move_on_after(1ms, [&] {
+        auto g = await(m.lock());
+        if (keep != nullptr) *keep = std::move(g);
+      });
+    }}.join();
+    return me;
+  };
+  const context* first = in_thread(&kept);
+  bool same_place = false;
+  for (int i = 0; i < 20 && !same_place; ++i) same_place = in_thread(nullptr) == first;
+  if (!same_place) GTEST_SKIP() << "no address was used again";
+  EXPECT_EQ(seen.count(), 0u);
+}
 
 TEST(deadlock, a_party_that_ends_while_it_holds_a_lock_is_reported_and_the_lock_fails) {
   const reports seen;

@@ -244,24 +244,23 @@ void start_state::changed(bool cancelled) noexcept {
   if (!moved_) thread_.set_external(cancelled);
 }
 
-void start_state::claim() {
-  const std::scoped_lock hold{lock_};
+std::unique_lock<short_mutex> start_state::claim() {
+  std::unique_lock hold{lock_};
   if (called_) throw misuse{"ready_signal: started was called before"};
   if (over_ || before_->running() == 0) {
     throw misuse{"ready_signal: the child that it was given to has ended"};
   }
   if (target_.home() != nullptr) target_.home()->check_thread("ready_signal::started");
-  called_ = true;
+  return hold;
 }
 
-void start_state::move() noexcept {
-  {
-    // Under the lock by which the child's scope hears of the caller's: it is moved and never hears
-    // of that again, or it has heard and stays.
-    const std::scoped_lock hold{lock_};
-    if (over_ || before_->scope().cancelled()) return;
-    moved_ = true;
-  }
+void start_state::move(std::unique_lock<short_mutex> claimed) noexcept {
+  called_ = true;
+  // Under the lock by which the child's scope hears of the caller's: it is moved and never hears of
+  // that again, or it has heard and stays.
+  if (before_->scope().cancelled()) return;
+  moved_ = true;
+  claimed.unlock();
   if (child_ != nullptr) child_->move_to(target_);
   before_->ended(nullptr);
 }

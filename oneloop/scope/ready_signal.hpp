@@ -61,10 +61,10 @@ class ONELOOP_API start_state : scope_listener {
   /// A thread has ended: whom to tell.
   [[nodiscard]] nursery& owner_at_end() noexcept;
 
-  // ---- the signal: one after the other ----
-  /// Once; throws misuse.
-  void claim();
-  void move() noexcept;
+  // ---- the signal: in one step with the child's end ----
+  /// Under the lock that it gives, the value is set. Throws misuse.
+  [[nodiscard]] std::unique_lock<short_mutex> claim();
+  void move(std::unique_lock<short_mutex> claimed) noexcept;
 
  private:
   void changed(bool cancelled) noexcept override;
@@ -93,19 +93,19 @@ class ready_signal {
  public:
   /// Whoever waits in start_and_wait_ready goes on, with `value`. Once, while the child runs:
   /// otherwise it throws misuse. On the child's loop (wrong_thread); of a child that is a thread,
-  /// on any.
+  /// on any. T is moved under a lock: its move must not use the signal.
   template <std::convertible_to<T> U = T>
     requires(!std::is_void_v<T>)
   void started(U&& value) const {
-    state_->claim();
-    state_->value.emplace(std::forward<U>(value));
-    state_->move();
+    T made(std::forward<U>(value));
+    auto claimed = state_->claim();
+    state_->value.emplace(std::move(made));
+    state_->move(std::move(claimed));
   }
   void started() const
     requires std::is_void_v<T>
   {
-    state_->claim();
-    state_->move();
+    state_->move(state_->claim());
   }
 
   // ---- for models ----

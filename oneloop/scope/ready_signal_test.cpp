@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/loop/sleep.hpp"
@@ -251,6 +253,20 @@ TEST_P(ready, a_cancel_of_the_nursery_reaches_the_child_after_started) {
   });
 }
 
+TEST_P(ready, started_in_a_nursery_that_is_cancelled_is_heard_and_the_child_ends_at_its_next_wait) {
+  GetParam().run([] {
+    event never_set;
+    int ended = 0;
+    with_nursery([&](nursery& n) {
+      n.cancel();
+      shielded([&] {
+        EXPECT_EQ(GetParam().start(n, {.value = 1, .rest = &never_set, .ended = &ended}), 1);
+      });
+    });
+    EXPECT_EQ(ended, 2);
+  });
+}
+
 TEST_P(ready, started_twice_or_after_the_end_is_a_misuse) {
   GetParam().run([] {
     ready_signal<int> kept{nullptr};
@@ -384,6 +400,109 @@ TEST(ready_signal, composes_with_timeouts_and_gather) {
         co_await with_nursery(body);
       }(),
       "virtual");
+}
+
+// ---- called from a third thread, as the child ends ----
+
+TEST(ready_signal, a_child_on_a_loop_is_ready_on_that_loop_only) {
+  on_virtual([] {
+    with_nursery([](nursery& n) {
+      const auto child = [](ready_signal<int> ready) {
+        std::thread{[&] { EXPECT_THROW(ready.started(1), wrong_thread); }}.join();
+        ready.started(2);
+      };
+      EXPECT_EQ(await(n.start_and_wait_ready(child)), 2);
+    });
+  });
+}
+
+struct gate {
+  event inside, go;
+};
+struct slowly_made {
+  int value = 7;
+  // NOLINTNEXTLINE(google-explicit-constructor): given to `started`
+  slowly_made(gate* g) {
+    g->inside.set();
+    await(g->go.wait());
+  }
+};
+
+TEST(ready_signal, a_child_that_ends_while_its_value_is_being_made_was_never_ready) {
+  with_nursery([](nursery& n) {
+    gate g;
+    bool refused = false;
+    std::thread third;
+    const auto child = [&](ready_signal<slowly_made> ready) {
+      third = std::thread{[&, ready] {
+        try {
+          ready.started(&g);
+        } catch (const misuse&) {
+          refused = true;
+        }
+      }};
+      await(g.inside.wait());
+    };
+    EXPECT_THROW((void)await(n.start_and_wait_ready(child)), misuse);
+    g.go.set();
+    third.join();
+    EXPECT_TRUE(refused);
+    EXPECT_EQ(n.running(), 0u);
+  });
+}
+
+TEST(ready_signal, ready_and_ended_at_once_is_one_or_the_other_to_everybody) {
+  with_nursery([](nursery& n) {
+    int both = 0;
+    for (int i = 0; i < 500; ++i) {
+      std::atomic<bool> go{false};
+      bool refused = false;
+      std::thread third;
+      const auto child = [&](ready_signal<std::string> ready) {
+        third = std::thread{[&, ready] {
+          while (!go) std_atomics::pause();
+          try {
+            ready.started(std::string(100, 'x'));
+          } catch (const misuse&) {
+            refused = true;
+          }
+        }};
+        go = true;
+      };
+      bool was_ready = false;
+      try {
+        was_ready = await(n.start_and_wait_ready(child)) == std::string(100, 'x');
+        EXPECT_TRUE(was_ready);
+      } catch (const misuse&) {
+      }
+      third.join();
+      EXPECT_NE(was_ready, refused);
+      both |= was_ready ? 1 : 2;
+    }
+    RecordProperty("seen", both);
+  });
+}
+
+TEST(ready_signal, a_value_that_fails_to_be_made_makes_nobody_ready) {
+  struct fails {
+    // NOLINTNEXTLINE(google-explicit-constructor): given to `started`
+    fails(int n) {
+      if (n == 0) throw std::runtime_error{"cannot be made"};
+    }
+  };
+  on_virtual([] {
+    with_nursery([](nursery& n) {
+      const auto child = [](ready_signal<fails> ready) {
+        EXPECT_THROW(ready.started(0), std::runtime_error);
+      };
+      EXPECT_THROW((void)await(n.start_and_wait_ready(child)), misuse);
+      const auto tries_again = [](ready_signal<fails> ready) {
+        EXPECT_THROW(ready.started(0), std::runtime_error);
+        ready.started(1);
+      };
+      (void)await(n.start_and_wait_ready(tries_again));
+    });
+  });
 }
 
 TEST(ready_signal, a_nursery_of_another_loop_or_thread_is_refused) {

@@ -16,10 +16,14 @@ enlisted barrier::wait_operation::attempt(waiter* w) noexcept {
     std::scoped_lock hold{b.lock_};
     if (!b.broken_) {
       // Who is cancelled leaves under this lock: so all that are here can be claimed.
-      if (b.waiting_.size() + 1 < b.parties_) {
-        if (w != nullptr) b.waiting_.park(*this, *w);
+      if (b.arrived_ + 1 < b.parties_) {
+        if (w != nullptr) {
+          b.waiting_.park(*this, *w);
+          ++b.arrived_;
+        }
         return enlisted::waiting;
       }
+      b.arrived_ = 0;
       index_ = 0;
       while (wait_operation* other = b.waiting_.take()) {
         other->index_ = index_++;
@@ -38,6 +42,7 @@ void barrier::break_all(bool stays_broken) noexcept {
   {
     std::scoped_lock hold{lock_};
     broken_ = stays_broken;
+    arrived_ = 0;
     while (wait_operation* next = waiting_.take()) {
       next->broken_ = true;
       woken.add(*next);

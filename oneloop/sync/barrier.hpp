@@ -17,8 +17,7 @@
 // *Threads*: every member from any thread, loop or model. It must outlive every operation on it. A
 // wait is no case of a select: all that meet go on together or not at all.
 //
-// *Cost*: a lock an arrival, under which those who wait are counted, a hand-over a party; no
-// allocation. 40 bytes.
+// *Cost*: a lock an arrival, a hand-over a party; no allocation. 48 bytes.
 #pragma once
 
 #include <cstddef>
@@ -59,6 +58,7 @@ class barrier {
     friend class parking_operation;
     using parking_operation::parking_operation;
     ONELOOP_API enlisted attempt(waiter* w) noexcept;
+    void unparked() noexcept { --owner().arrived_; }
     bool broken_ = false;
     std::size_t index_ = 0;
   };
@@ -79,7 +79,7 @@ class barrier {
   [[nodiscard]] bool broken() const noexcept { return statistics().broken; }
   [[nodiscard]] barrier_statistics statistics() const noexcept {
     std::scoped_lock hold{lock_};
-    return {parties_, waiting_.size(), broken_};
+    return {parties_, arrived_, broken_};
   }
 
  private:
@@ -90,6 +90,7 @@ class barrier {
   mutable short_mutex lock_;
   bool broken_ = false;
   const std::size_t parties_;
+  std::size_t arrived_ = 0;              // how many are in the lot
   parking_lot<wait_operation> waiting_;  // nobody here is in a select: each can be claimed
 };
 

@@ -13,7 +13,7 @@ namespace {
 
 limiter_borrower borrower_of(waiter* w) {
   const context* c = detail::acting_party(w);
-  return c != nullptr ? limiter_borrower{c, c->ordinal()} : limiter_borrower{};
+  return c != nullptr ? limiter_borrower{c, c->identity()} : limiter_borrower{};
 }
 
 std::string text_of(const char* operation, const char* name) {

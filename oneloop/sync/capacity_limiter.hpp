@@ -40,7 +40,7 @@ class capacity_limiter;
 /// Who has borrowed: what the caller named, or a party.
 struct limiter_borrower {
   const void* who = nullptr;  // null: nobody in particular
-  std::uint32_t which = 0;    // of a party: its ordinal
+  party_id which = 0;         // if it is a party
   bool operator==(const limiter_borrower&) const = default;
 };
 

@@ -7,7 +7,8 @@
 // *Cancellation*: a cancelled wait had no effect; the event is unchanged.
 //
 // *Threads*: every member from any thread, loop or model. The event must outlive every operation on
-// it; it may be destroyed as soon as a wait() for it has returned.
+// it; it may be destroyed as soon as all waits for it have returned, and the `set` that ended them
+// need not have.
 //
 // *Cost*: a wait or set is one lock (two atomic operations), set also one hand-over a waiter; no
 // allocation. 24 bytes.

@@ -10,7 +10,8 @@
 // *Cancellation*: a cancelled wait had no effect.
 //
 // *Threads*: every member from any thread, loop or model. It must outlive every operation on it; it
-// may be destroyed as soon as a wait() for it has returned.
+// may be destroyed as soon as all waits for it have returned, and the count_down that ended them
+// need not have.
 //
 // *Cost*: as event. 32 bytes.
 #pragma once

@@ -1,6 +1,10 @@
 // Barrier, latch and once.
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <ctime>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -50,6 +54,37 @@ TEST(barrier, who_is_cancelled_leaves_and_the_others_wait_on) {
   EXPECT_EQ(y.result(), 0u) << "numbers are those of who met";
   EXPECT_EQ(z.result(), 1u);
   EXPECT_EQ(last.result(), 2u);
+}
+
+// What an arrival costs does not depend on how many wait: the last quarter of those who come takes
+// as long as the first. (It took seven times as long when each counted those before it.)
+TEST(barrier, the_last_to_come_pay_no_more_than_the_first) {
+  constexpr std::size_t parties = 20'000;
+  const auto processor_time = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
+  };
+  using arrival = attempt<barrier::wait_operation>;
+  const auto all = std::make_unique<std::optional<arrival>[]>(parties);
+  std::chrono::nanoseconds first = 1h, last = 1h;
+  barrier b{parties};
+  for (int round = 0; round < 5; ++round) {
+    for (std::size_t i = 0; i != parties; ++i) all[i].reset();
+    const auto arrive = [&](std::size_t from, std::size_t to) {
+      const auto begun = processor_time();
+      for (std::size_t i = from; i != to; ++i) all[i].emplace(b.wait());
+      return processor_time() - begun;
+    };
+    first = std::min(first, arrive(0, parties / 4));
+    arrive(parties / 4, parties / 4 * 3);
+    last = std::min(last, arrive(parties / 4 * 3, parties - 1));
+    EXPECT_EQ(b.statistics().waiting, parties - 1);
+    all[parties - 1].emplace(b.wait());
+    EXPECT_EQ(all[0]->result(), 0u);
+    EXPECT_EQ(all[parties - 1]->result(), parties - 1);
+  }
+  EXPECT_LT(last, first * 3);
 }
 
 TEST(barrier, abort_breaks_it_for_all_until_it_is_reset) {

@@ -18,7 +18,7 @@ void mutex::hand_over() noexcept {
       next = waiting_.take();
       // After the claim: whoever finds a waiter that holds what it waits for can see that it was
       // woken.
-      if (next != nullptr) holder_.store(next->who(), std::memory_order_release);
+      if (next != nullptr) holder_.store(party_of(*next->who()), std::memory_order_release);
       // With nobody left the state goes back to held, not to free: that step must be the last
       // touch, for the next holder may destroy the mutex.
       word_.store(waiting_.empty() ? held : queued, std::memory_order_relaxed);

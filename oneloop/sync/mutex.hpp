@@ -29,6 +29,7 @@
 #include <string>
 #include <utility>
 
+#include "oneloop/scope/context.hpp"
 #include "oneloop/sync/parking_lot.hpp"
 
 namespace oneloop::inline v0 {
@@ -110,7 +111,7 @@ class mutex {
   /// Never waits. The guard is empty if the mutex is held.
   [[nodiscard]] mutex_guard try_lock() noexcept {
     if (!take_free()) return {};
-    held_by(nullptr);
+    held_by_caller();
     return mutex_guard{*this};
   }
   /// For a lock whose guard was released: hands over to the party that has waited longest. From any
@@ -141,15 +142,14 @@ class mutex {
                                          std::memory_order_relaxed);
   }
   void unlock_held() noexcept {
-    holder_.store(nullptr, std::memory_order_relaxed);
+    holder_.store(0, std::memory_order_relaxed);
     if (!give_back()) hand_over();
   }
-  /// `w` null: by a try. To find out who that is costs more than the lock.
-  void held_by(const waiter* w) noexcept {
+  /// By a try. To find out who that is costs more than the lock.
+  void held_by_caller() noexcept {
     const lock_watch* watch = lock_watcher.load(std::memory_order_relaxed);
-    if (w == nullptr && watch != nullptr) [[unlikely]]
-      w = watch->current();
-    holder_.store(w, std::memory_order_relaxed);
+    if (watch != nullptr) [[unlikely]]
+      holder_.store(watch->current(), std::memory_order_relaxed);
   }
   [[nodiscard]] std::string label() const { return name_ != nullptr ? name_ : ""; }
   ONELOOP_API void hand_over() noexcept;
@@ -161,9 +161,9 @@ class mutex {
   std_atomics::atomic<std::uint32_t> word_{free};
   mutable short_mutex lock_;
   parking_lot<lock_operation> waiting_;
-  // For those who look for deadlocks, and never followed: who locked it; null while it is free, and
-  // if that is not known. (Not std_atomics: the lock does not depend on it.)
-  std::atomic<const waiter*> holder_{nullptr};
+  // For those who look for deadlocks: who locked it; 0 while it is free, and if that is not known.
+  // (Not std_atomics: the lock does not depend on it.)
+  std::atomic<party_id> holder_{0};
   const char* name_;
 };
 
@@ -192,7 +192,11 @@ inline enlisted mutex::lock_operation::attempt(waiter* w) noexcept {
     m.unlock_held();
     return enlisted::lost;
   }
-  m.held_by(w);
+  if (w == nullptr) {
+    m.held_by_caller();
+  } else {
+    m.holder_.store(party_of(*w), std::memory_order_relaxed);
+  }
   set_done();
   return enlisted::completed;
 }

@@ -57,7 +57,7 @@ void hold::operator delete(void* p, std::size_t /*size*/) noexcept {
 
 hold::hold(context& c, const void* lock, const char* lock_name,
            void (*abandon)(const void*, const hold&) noexcept) noexcept
-    : held_lock{lock, lock_name}, party{c.name()}, abandon_{abandon}, who_{&c} {}
+    : held_lock{lock, lock_name}, party{c.name()}, abandon_{abandon}, who_{c.identity()} {}
 
 hold& hold::begin(context& c, const void* lock, const char* name,
                   void (*abandon)(const void*, const hold&) noexcept) {

@@ -53,7 +53,7 @@ class ONELOOP_API hold final : public held_lock {
   hold(context& c, const void* lock, const char* lock_name,
        void (*abandon)(const void*, const hold&) noexcept) noexcept;
   void (*abandon_)(const void*, const hold&) noexcept;
-  const waiter* who_;
+  party_id who_;
 };
 
 /// Whoever acts: null for a callback, which enters nothing again: one operation is all its life.
@@ -125,7 +125,7 @@ class owned_lock {
 
     [[nodiscard]] std::string describe() const { return this->owner().label(); }
     [[nodiscard]] lock_wait held_up_by() const noexcept {
-      return {&this->owner(), this->owner().name_, nullptr};
+      return {&this->owner(), this->owner().name_, 0};
     }
 
    private:

@@ -170,6 +170,7 @@ class parking_lot {
 /// `lock_`. `Derived` may have
 ///   - `std::string describe() const`: the object, for dumps
 ///   - `lock_wait held_up_by() const`: it is a lock. Then it calls `picked_up` in await_resume.
+///   - `void unparked() noexcept`: called under the lock when its own party takes it out of the lot
 ///   - `void left() noexcept`: called by its own party when it has left the lot without completing,
 ///     outside the lock. Then it calls `delist` in its destructor.
 template <class Derived, class Owner>
@@ -197,8 +198,7 @@ class parking_operation : public parked {
     watch(&lock_watch::waits_no_more);
     {
       std::scoped_lock hold{owner_->lock_};
-      unlink();
-      set_idle();
+      take_back();
     }
     if constexpr (requires(Derived& d) { d.left(); }) self()->left();
   }
@@ -218,6 +218,11 @@ class parking_operation : public parked {
 
  private:
   Derived* self() noexcept { return static_cast<Derived*>(this); }
+  void take_back() noexcept {
+    unlink();
+    set_idle();
+    if constexpr (requires(Derived& d) { d.unparked(); }) self()->unparked();
+  }
 
   static const operation_info& info() noexcept {
     static constexpr operation_info i{Derived::name, &cancel, described(), locked()};
@@ -251,8 +256,7 @@ class parking_operation : public parked {
     {
       std::scoped_lock hold{me.owner_->lock_};
       if (!w.try_claim()) return;
-      me.unlink();
-      me.set_idle();
+      me.take_back();
     }
     if constexpr (requires(Derived& d) { d.left(); }) o->left();
     w.wake_cancelled();
