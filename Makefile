@@ -16,10 +16,12 @@ CTEST = tools/ctest --test-dir build/$(1) -j $(TEST_JOBS) --output-on-failure --
 MODELS = base loop scope sync channel task fiber deferred thread
 # What crosses threads: the suites for the thread sanitizer.
 CROSSING_TARGETS = $(MODELS:%=oneloop_%_test) oneloop_net_test matrix_sync_test matrix_channel_test \
-                   matrix_socket_test matrix_million_test matrix_turn_test mixed_test rules_test
+                   matrix_locks_test matrix_meeting_test matrix_socket_test matrix_million_test \
+                   matrix_turn_test mixed_test rules_test linearizable_lines_test \
+                   linearizable_locks_test random_programs_test
 empty :=
 LABELS = -L '^($(subst $(empty) $(empty),|,$(1)))$$'
-CROSSING_LABELS = $(call LABELS,$(MODELS) net matrix_.* mixed_.* rules)
+CROSSING_LABELS = $(call LABELS,$(MODELS) net matrix_.* mixed_.* rules linearizable_.*_test random_programs_test)
 # g++ 12's thread sanitizer does not start under a high-entropy address layout.
 PLAIN_LAYOUT = $$(setarch -R true 2>/dev/null && echo setarch -R)
 

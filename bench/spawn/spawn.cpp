@@ -1,8 +1,6 @@
 // spawn WHAT N: N parties that sleep for a second, all at once. Prints seconds of wall time, of
 // processor time, bytes a party (growth of the peak of resident memory), and seconds until all of
 // them slept. WHAT is coroutine or fiber.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -11,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "../stopwatch.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/task/region.hpp"
@@ -66,9 +65,6 @@ int main(int argc, char** argv) {
   using seconds = std::chrono::duration<double>;
   const seconds wall = std::chrono::steady_clock::now() - a.start, until = a.started - a.start;
   if (a.ended != a.n) return 1;
-  rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  const auto cpu = [](timeval t) { return double(t.tv_sec) + double(t.tv_usec) / 1e6; };
-  std::printf("%.4f %.4f %.0f %.4f\n", wall.count(), cpu(used.ru_utime) + cpu(used.ru_stime),
+  std::printf("%.4f %.4f %.0f %.4f\n", wall.count(), stopwatch::processor(),
               double(kilobytes("VmHWM:") - before) * 1024 / double(a.n), until.count());
 }

@@ -2,10 +2,7 @@
 // seconds of wall time and of processor time. WHAT is coroutine, fiber or thread (each a pair),
 // coroutine_2 or fiber_2 (on two loops), or a yardstick without any channel: transfer (two
 // coroutines by symmetric transfer) or context (a bare Boost.Context switch there and back).
-#include <sys/resource.h>
-
 #include <boost/context/detail/fcontext.hpp>
-#include <chrono>
 #include <coroutine>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +10,7 @@
 #include <string_view>
 #include <thread>
 
+#include "../stopwatch.hpp"
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/loop/runtime.hpp"
@@ -120,7 +118,7 @@ static long jumps(long n) {
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "coroutine";
   const long n = argc > 2 ? std::atol(argv[2]) : 1'000'000;
-  const auto start = std::chrono::steady_clock::now();
+  const stopwatch watch;
   long sum = -1;
   if (what.starts_with("coroutine")) sum = pair(n, sends, receives, what.ends_with("_2"));
   if (what.starts_with("fiber")) {
@@ -129,13 +127,9 @@ int main(int argc, char** argv) {
   if (what == "thread") sum = threads(n);
   if (what == "transfer") sum = transfer(n);
   if (what == "context") sum = jumps(n);
-  const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
   if (sum != n * (n - 1) / 2) {
     std::fprintf(stderr, "switch %s: a wrong sum, %ld\n", argv[1], sum);
     return 1;
   }
-  rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](timeval t) { return double(t.tv_sec) + double(t.tv_usec) / 1e6; };
-  std::printf("%.6f %.6f\n", wall.count(), seconds(used.ru_utime) + seconds(used.ru_stime));
+  watch.print();
 }
