@@ -95,6 +95,7 @@ class subject {
     bool completes = true;     // `complete` does something
     bool ahead = true;         // it may come before the wait, which then is over at once
     bool at_once = true;       // it completes a wait that is there before it returns
+    bool taken_back = true;    // a cancel ends a wait before anything can complete it
     bool one_each = true;      // it completes one wait, the first
     bool leaves_trace = true;  // `untaken` knows
     bool many = true;          // several may wait at a time

@@ -1,11 +1,17 @@
 // The rules, of sleeping, of waiting for children and futures, and of what is made of several
 // waits.
+#include <memory>
+#include <optional>
+#include <vector>
+
 #include "oneloop/channel/channel.hpp"
+#include "oneloop/deferred/deferred.hpp"
 #include "oneloop/fiber/spawn.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/gather.hpp"
 #include "oneloop/scope/timeout.hpp"
 #include "oneloop/sync/event.hpp"
+#include "oneloop/task/as_completed.hpp"
 #include "oneloop/task/spawn.hpp"
 #include "oneloop/task/task.hpp"
 #include "oneloop/task/wait.hpp"
@@ -69,6 +75,124 @@ class wait_subject final : public join_subject {
     return waiting(oneloop::wait(std::vector{child_}),
                    [](const auto& r) { EXPECT_EQ(r.done.size(), 1u); });
   }
+};
+
+class until_subject final : public join_subject {
+ public:
+  wait_for wait() override { return waiting(until(std::vector{child_})); }
+};
+
+/// A cancel of the wait is one of the child: the next wait is for another one.
+class wait_for_subject final : public join_subject {
+ public:
+  wait_for_subject()
+      : join_subject{{.at_once = false,
+                      .taken_back = false,
+                      .one_each = false,
+                      .leaves_trace = false,
+                      .many = false}} {}
+  void again() override { go_.reset(); }
+  // As below: elsewhere it is the wait for a child alone.
+  wait_for wait() override {
+    if (n_->home() == nullptr) return waiting(go_.wait());
+    if (child_.finished()) start();
+    return waiting(oneloop::wait_for(child_, 1000h), [](int v) { EXPECT_EQ(v, 7); });
+  }
+  bool untaken() override {
+    go_.reset();
+    return true;
+  }
+};
+
+/// A child that says when it is ready; a cancel of the wait is one of the child.
+class ready_subject final : public subject {
+ public:
+  ready_subject()
+      : subject{{.at_once = false, .one_each = false, .leaves_trace = false, .many = false}} {}
+  void begin(nursery& n) override { n_ = &n; }
+  void end() override { go_.set(); }
+  void again() override { go_.reset(); }
+  wait_for wait() override {
+    if (n_->home() == nullptr) return waiting(go_.wait());
+    return waiting(n_->start_and_wait_ready(begins, &go_), [](int v) { EXPECT_EQ(v, 7); });
+  }
+  void complete() override { go_.set(); }
+  bool untaken() override {
+    go_.reset();
+    return true;
+  }
+
+ private:
+  static task<> begins(event* go, ready_signal<int> ready) {
+    co_await go->wait();
+    ready.started(7);
+  }
+  nursery* n_ = nullptr;
+  event go_;
+};
+
+/// What ends stays until somebody takes it. (A thread's nursery is no other thread's to use.)
+class as_completed_subject final : public subject {
+ public:
+  as_completed_subject() : subject{{.needs_loop = true, .at_once = false, .many = false}} {}
+  void begin(nursery& n) override {
+    n_ = &n;
+    start();
+  }
+  void end() override { ch_.close(); }
+  wait_for wait() override {
+    if (n_->home() == nullptr) return waiting(ch_.receive());
+    return waiting(all_->next(), [this](auto c) {
+      EXPECT_EQ(c.value().get(), 7);
+      start();
+    });
+  }
+  void complete() override { EXPECT_TRUE(ch_.try_send(7)); }
+  bool untaken() override {
+    if (n_->home() == nullptr) return ch_.try_receive().has_value();
+    const auto c = await(all_->next());
+    start();
+    return c.has_value();
+  }
+
+ private:
+  static task<int> receives(channel<int>* ch) {
+    auto v = co_await ch->receive();
+    co_return v.value_or(0);
+  }
+  void start() {
+    if (n_->home() == nullptr) return;
+    std::vector<task<int>> one;
+    one.push_back(receives(&ch_));
+    all_.emplace(*n_, std::move(one));
+  }
+  nursery* n_ = nullptr;
+  channel<int> ch_{4};
+  std::optional<as_completed<task<int>>> all_;
+};
+
+/// A deferred belongs to its loop. (One that was made outside of them is no other thread's.)
+class deferred_subject final : public subject {
+ public:
+  deferred_subject() : subject{{.one_each = false, .leaves_trace = false}} {}
+  void begin(nursery& n) override { on_a_loop_ = n.home() != nullptr; }
+  void again() override {
+    done_.reset();
+    d_ = {};
+  }
+  wait_for wait() override {
+    if (!on_a_loop_) return waiting(done_.wait());
+    return waiting(d_, [](int v) { EXPECT_EQ(v, 7); });
+  }
+  void complete() override {
+    done_.set();
+    if (on_a_loop_) d_.callback(7);
+  }
+
+ private:
+  bool on_a_loop_ = false;
+  event done_;
+  deferred<int> d_;
 };
 
 class shield_subject final : public subject {
@@ -148,10 +272,19 @@ struct make_limited_task {
 };
 
 /// A limit is no loop's business.
+struct make_fail_after {
+  auto operator()(channel<int>& ch) const { return fail_after(1000h, ch.receive()); }
+};
+struct make_move_on_after {
+  auto operator()(channel<int>& ch) const { return move_on_after(1000h, ch.receive()); }
+};
+template <class Make>
 class limited_subject final : public subject {
  public:
   limited_subject() : subject{{}} {}
-  wait_for wait() override { return waiting(fail_after(1000h, ch_.receive())); }
+  wait_for wait() override {
+    return waiting(Make{}(ch_), [](const auto& v) { EXPECT_TRUE(v); });
+  }
   void complete() override { EXPECT_TRUE(ch_.try_send(7)); }
   bool untaken() override { return ch_.try_receive().has_value(); }
   std::size_t waiting_now() override { return ch_.statistics().waiting_receivers; }
@@ -160,15 +293,19 @@ class limited_subject final : public subject {
   channel<int> ch_{4};
 };
 
-const bool enrolled = enrol<sleep_subject>("sleep") && enrol<join_subject>("join_of_a_task") &&
-                      enrol<join_fiber_subject>("join_of_a_fiber") && enrol<wait_subject>("wait") &&
-                      enrol<shield_subject>("shield") && enrol<future_subject>("future") &&
-                      enrol<composite_subject<make_task>>("task") &&
-                      enrol<composite_subject<make_gather>>("gather") &&
-                      enrol<composite_subject<make_gather_outcomes>>("gather_outcomes") &&
-                      enrol<composite_subject<make_first_of>>("first_of") &&
-                      enrol<composite_subject<make_limited_task>>("fail_after_task") &&
-                      enrol<limited_subject>("fail_after");
+const bool enrolled =
+    enrol<sleep_subject>("sleep") && enrol<join_subject>("join_of_a_task") &&
+    enrol<join_fiber_subject>("join_of_a_fiber") && enrol<wait_subject>("wait") &&
+    enrol<until_subject>("until") && enrol<wait_for_subject>("wait_for") &&
+    enrol<ready_subject>("start_and_wait_ready") && enrol<as_completed_subject>("as_completed") &&
+    enrol<deferred_subject>("deferred") && enrol<shield_subject>("shield") &&
+    enrol<future_subject>("future") && enrol<composite_subject<make_task>>("task") &&
+    enrol<composite_subject<make_gather>>("gather") &&
+    enrol<composite_subject<make_gather_outcomes>>("gather_outcomes") &&
+    enrol<composite_subject<make_first_of>>("first_of") &&
+    enrol<composite_subject<make_limited_task>>("fail_after_task") &&
+    enrol<limited_subject<make_fail_after>>("fail_after") &&
+    enrol<limited_subject<make_move_on_after>>("move_on_after");
 
 }  // namespace
 }  // namespace oneloop::rules

@@ -9,16 +9,31 @@
 
 #include "oneloop/base/log.hpp"
 #include "oneloop/channel/channel.hpp"
+#include "oneloop/channel/queue.hpp"
+#include "oneloop/channel/select.hpp"
+#include "oneloop/deferred/deferred.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/fiber/spawn.hpp"
 #include "oneloop/fiber/timeout.hpp"
+#include "oneloop/loop/backend.hpp"
 #include "oneloop/loop/runtime.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/gather.hpp"
 #include "oneloop/scope/timeout.hpp"
+#include "oneloop/sync/barrier.hpp"
+#include "oneloop/sync/capacity_limiter.hpp"
+#include "oneloop/sync/condition.hpp"
 #include "oneloop/sync/event.hpp"
+#include "oneloop/sync/latch.hpp"
+#include "oneloop/sync/mutex.hpp"
+#include "oneloop/sync/recursive_mutex.hpp"
+#include "oneloop/sync/semaphore.hpp"
+#include "oneloop/sync/shared_mutex.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
+#include "oneloop/task/spawn.hpp"
+#include "oneloop/task/wait.hpp"
+#include "oneloop/thread/future.hpp"
 #include "tests/rules.hpp"
 
 namespace oneloop {
@@ -30,6 +45,23 @@ template <class F>
 void on_virtual(F body) {
   loop l{"virtual"};
   run(l, body);
+}
+/// In a fiber of each kind of loop.
+template <class F>
+void on_every_loop(F body) {
+  for (const char* backend : {"virtual", "epoll", "io_uring"}) {
+    if (available_backends().find(backend) == std::string::npos) continue;
+    SCOPED_TRACE(backend);
+    loop l{backend};
+    run(l, body);
+  }
+}
+/// Also in a plain thread.
+template <class F>
+void everywhere(F body) {
+  on_every_loop(body);
+  SCOPED_TRACE("thread");
+  body();
 }
 [[noreturn]] void fail(const char* text) { throw std::runtime_error{text}; }
 std::string what_of(const std::exception_ptr& e) { return describe(e); }
@@ -47,7 +79,7 @@ struct heard {
 // ---- C4, C5 ----
 
 TEST(C4_what_does_not_wait, is_no_checkpoint) {
-  on_virtual([] {
+  everywhere([] {
     EXPECT_FALSE(with_scope(scope_options{}, [](cancel_scope& s) {
       s.cancel();
       event e;
@@ -56,11 +88,44 @@ TEST(C4_what_does_not_wait, is_no_checkpoint) {
       EXPECT_TRUE(ch.try_send(1));
       EXPECT_TRUE(ch.try_receive());
       ch.close();
+      e.reset();
+      mutex m;
+      EXPECT_TRUE(m.try_lock());
+      m.try_lock().release();
+      m.unlock();
+      recursive_mutex again;
+      EXPECT_TRUE(again.try_lock());
+      shared_mutex book;
+      EXPECT_TRUE(book.try_lock());
+      EXPECT_TRUE(book.try_lock_shared());
+      semaphore permits{0};
+      permits.release();
+      EXPECT_TRUE(permits.try_acquire());
+      capacity_limiter limiter{1};
+      EXPECT_TRUE(limiter.try_permit());
+      EXPECT_EQ(condition{}.notify_all(), 0u);
+      latch(1).count_down();
+      barrier round{1};
+      round.abort();
+      round.reset();
+      queue<int> jobs{1};
+      EXPECT_TRUE(jobs.try_put(1));
+      EXPECT_TRUE(jobs.try_get());
+      jobs.task_done();
+      jobs.shutdown();
+      channel<int> full{1};
+      EXPECT_TRUE(try_select(full.send(1)));
+      promise<int> later;
+      later.set_value(1);
+      EXPECT_TRUE(later.get_future().done());
+      deferred<int> fired;
+      fired.callback(1);
+      EXPECT_TRUE(fired.called());
       bool ran = false;
       // The end of a nursery waits for its children, cancelled as they are.
       with_nursery([&](nursery& n) {
         n.start([&] {
-          shielded([] { await(sleep_for(1s)); });
+          shielded([] { await(sleep_for(1ms)); });
           ran = true;
         });
       });
@@ -72,7 +137,7 @@ TEST(C4_what_does_not_wait, is_no_checkpoint) {
 }
 
 TEST(C5_waits_that_need_not_wait, let_others_run_after_128) {
-  on_virtual([] {
+  on_every_loop([] {
     with_nursery([](nursery& n) {
       int others = 0;
       n.start([&] { others = 1; });
@@ -91,7 +156,7 @@ TEST(C5_waits_that_need_not_wait, let_others_run_after_128) {
 // ---- scopes ----
 
 TEST(S1_absorbing, only_of_a_scope_that_was_cancelled) {
-  on_virtual([] {
+  everywhere([] {
     // A `cancelled` that belongs to nobody here goes through.
     EXPECT_THROW((void)with_scope(scope_options{}, [](cancel_scope&) { throw cancelled{}; }),
                  cancelled);
@@ -119,7 +184,7 @@ TEST(S2_outer_and_inner_limits, that_come_together_are_the_outer_ones) {
 }
 
 TEST(S3_a_nursery_that_is_cancelled_when_all_is_done, absorbs_nothing) {
-  on_virtual([] {
+  everywhere([] {
     EXPECT_TRUE(with_scope(scope_options{}, [](cancel_scope&) {
       nursery n{context::current()};
       n.cancel();
@@ -133,7 +198,7 @@ TEST(S3_a_nursery_that_is_cancelled_when_all_is_done, absorbs_nothing) {
 
 // A shield that goes up while `cancelled` is on its way: the outer scope still gets what is its.
 TEST(S5_a_shield_flipped_during_unwinding, swallows_nobody_elses_cancel) {
-  on_virtual([] {
+  everywhere([] {
     bool after_inner = false;
     EXPECT_FALSE(with_scope(scope_options{}, [&](cancel_scope& outer) {
       (void)with_scope(scope_options{}, [&](cancel_scope& inner) {
@@ -142,7 +207,7 @@ TEST(S5_a_shield_flipped_during_unwinding, swallows_nobody_elses_cancel) {
           await(sleep_for(1h));
         } catch (const cancelled&) {
           inner.set_shield(true);
-          await(sleep_for(1s));
+          await(sleep_for(1ms));
           throw;
         }
       });
@@ -291,7 +356,7 @@ TEST(S7_deep_nurseries, end_with_all_their_children) {
 
 TEST(S8_swallowing, ends_normally_and_is_reported) {
   const heard h;
-  on_virtual([] {
+  everywhere([] {
     EXPECT_TRUE(with_scope(scope_options{}, [](cancel_scope& s) {
       s.cancel();
       try {
@@ -352,7 +417,7 @@ TEST(N1_a_start_after_the_end, is_a_misuse) {
 }
 
 TEST(N2_failures, one_unchanged_several_as_a_group_the_first_first) {
-  on_virtual([] {
+  everywhere([] {
     EXPECT_THROW(with_nursery([](nursery& n) {
                    n.start([] { fail("one"); });
                    await(sleep_for(1h));
@@ -361,7 +426,7 @@ TEST(N2_failures, one_unchanged_several_as_a_group_the_first_first) {
     try {
       with_nursery([](nursery& n) {
         n.start([] {
-          await(sleep_for(1s));
+          await(sleep_for(1ms));
           fail("first");
         });
         n.start([] {
@@ -387,16 +452,16 @@ TEST(N2_failures, one_unchanged_several_as_a_group_the_first_first) {
 }
 
 TEST(N3_cancelled_only, collapses) {
-  on_virtual([] {
+  everywhere([] {
     // Its own cancel is absorbed, however many were ended by it.
     with_nursery([](nursery& n) {
       for (int i = 0; i < 5; ++i) n.start([] { await(sleep_for(1h)); });
-      await(sleep_for(1s));
+      await(sleep_for(1ms));
       n.cancel();
       await(sleep_for(1h));
     });
     // One from outside goes on as one `cancelled`.
-    EXPECT_FALSE(move_on_after(1s, [] {
+    EXPECT_FALSE(move_on_after(1ms, [] {
       with_nursery([](nursery& n) {
         for (int i = 0; i < 5; ++i) n.start([] { await(sleep_for(1h)); });
       });
@@ -406,8 +471,8 @@ TEST(N3_cancelled_only, collapses) {
 }
 
 TEST(N3_an_error_beside_an_outer_cancel, is_not_lost) {
-  on_virtual([] {
-    EXPECT_THROW((void)move_on_after(1s,
+  everywhere([] {
+    EXPECT_THROW((void)move_on_after(1ms,
                                      [] {
                                        with_nursery([](nursery& n) {
                                          n.start([] {
@@ -424,18 +489,94 @@ TEST(N3_an_error_beside_an_outer_cancel, is_not_lost) {
 }
 
 TEST(N4_a_child_of_a_cancelled_nursery, starts_and_ends_at_its_first_wait) {
-  on_virtual([] {
-    int begun = 0, went_on = 0;
+  std::atomic<int> begun = 0, went_on = 0;
+  const auto function = [&] {
+    ++begun;
+    await(yield_now());
+    ++went_on;
+  };
+  const auto coroutine = [&]() -> task<> {
+    ++begun;
+    co_await yield_now();
+    ++went_on;
+  };
+  everywhere([&] {
+    begun = 0;
     with_nursery([&](nursery& n) {
       n.cancel();
-      n.start([&]() -> task<> {
-        ++begun;
-        co_await yield_now();
-        ++went_on;
-      });
+      n.start(function);
+      // In a thread's nursery the first wait is the thread's, for the coroutine.
+      if (n.home() != nullptr) n.start(coroutine);
     });
-    EXPECT_EQ(begun, 1);
+    EXPECT_EQ(begun, loop::current() != nullptr ? 2 : 1);
     EXPECT_EQ(went_on, 0);
+  });
+}
+
+TEST(N5_a_child_that_says_when_it_is_ready, is_the_callers_until_then) {
+  everywhere([] {
+    with_nursery([](nursery& n) {
+      const auto fails_before = [](ready_signal<>) -> task<> {
+        co_await yield_now();
+        fail("before");
+      };
+      EXPECT_THROW(await(n.start_and_wait_ready(fails_before)), std::runtime_error);
+      const auto never_ready = [](ready_signal<>) -> task<> { co_await yield_now(); };
+      EXPECT_THROW(await(n.start_and_wait_ready(never_ready)), misuse);
+      EXPECT_FALSE(n.scope().cancelled());
+    });
+    event never_set;
+    EXPECT_THROW(with_nursery([&](nursery& n) {
+                   const auto fails_after = [](ready_signal<int> ready) -> task<> {
+                     ready.started(7);
+                     co_await yield_now();
+                     fail("after");
+                   };
+                   EXPECT_EQ(await(n.start_and_wait_ready(fails_after)), 7);
+                   await(never_set.wait());
+                 }),
+                 std::runtime_error);
+  });
+}
+
+TEST(N6_a_handle, decides_who_hears_of_a_failure) {
+  everywhere([] {
+    const auto fails = []() -> task<int> {
+      co_await yield_now();
+      fail("child");
+    };
+    // Who joins hears of it, and nobody else.
+    with_nursery([&](nursery& n) {
+      const joinable<int> child = spawn(n, fails);
+      EXPECT_THROW((void)await(child.join()), std::runtime_error);
+      EXPECT_FALSE(n.scope().cancelled());
+    });
+    // The nursery, if nobody can any more.
+    EXPECT_THROW(with_nursery([&](nursery& n) {
+                   (void)spawn(n, fails);
+                   await(sleep_for(1h));
+                 }),
+                 std::runtime_error);
+    // A cancelled join leaves the child alone, and one of a cancelled child says so.
+    with_nursery([](nursery& n) {
+      event go;
+      const joinable<int> child = spawn(
+          n,
+          [](event* e) -> task<int> {
+            co_await e->wait();
+            co_return 7;
+          },
+          &go);
+      EXPECT_FALSE(with_scope(scope_options{}, [&](cancel_scope& s) {
+        s.cancel();
+        (void)await(child.join());
+      }));
+      go.set();
+      EXPECT_EQ(await(child.join()), 7);
+      const joinable<void> endless = spawn(n, []() -> task<> { co_await sleep_for(1h); });
+      endless.cancel();
+      EXPECT_THROW(await(endless.join()), cancelled_error);
+    });
   });
 }
 
@@ -471,6 +612,26 @@ TEST(G1_gather, cancel_and_failure_in_the_same_moment) {
   });
 }
 
+TEST(G2_gather_outcomes, throws_nothing_but_a_cancel_from_outside) {
+  everywhere([] {
+    const auto fails = []() -> task<int> {
+      co_await yield_now();
+      fail("part");
+    };
+    const auto gives = []() -> task<int> {
+      co_await sleep_for(1ms);
+      co_return 7;
+    };
+    auto [failed, given] = await(gather_outcomes(fails(), gives()));
+    EXPECT_TRUE(failed.failed());
+    EXPECT_EQ(given.get(), 7) << "a failure leaves the others alone";
+    EXPECT_FALSE(move_on_after(1ms, [&] {
+      (void)await(gather_outcomes(fails(), sleep_for(1h)));
+      ADD_FAILURE() << "a part did not happen";
+    }));
+  });
+}
+
 TEST(G3_first_of, a_late_result_of_a_loser_is_kept) {
   on_virtual([] {
     channel<int> a{1}, b{1};
@@ -483,8 +644,34 @@ TEST(G3_first_of, a_late_result_of_a_loser_is_kept) {
   });
 }
 
+TEST(G4_wait, throws_nothing_of_the_children_and_cancels_none) {
+  everywhere([] {
+    with_nursery([](nursery& n) {
+      event go;
+      const auto fails = [](event*) -> task<int> {
+        co_await yield_now();
+        fail("child");
+      };
+      const auto gives = [](event* e) -> task<int> {
+        co_await e->wait();
+        co_return 7;
+      };
+      const std::vector<joinable<int>> both{spawn(n, fails, &go), spawn(n, gives, &go)};
+      EXPECT_EQ(await(oneloop::wait(both, first_completed)).done.size(), 1u);
+      EXPECT_FALSE(with_scope(scope_options{}, [&](cancel_scope& s) {
+        s.cancel();
+        (void)await(oneloop::wait(both));
+      }));
+      go.set();
+      EXPECT_EQ(await(oneloop::wait(both)).done.size(), 2u);
+      EXPECT_THROW((void)await(both[0].join()), std::runtime_error);
+      EXPECT_EQ(await(both[1].join()), 7);
+    });
+  });
+}
+
 TEST(G5_a_limit_that_has_passed, starts_nothing) {
-  on_virtual([] {
+  everywhere([] {
     channel<int> ch{1};
     EXPECT_TRUE(ch.try_send(1));
     EXPECT_THROW((void)await(fail_after(0s, ch.receive())), timeout_error);
@@ -492,10 +679,47 @@ TEST(G5_a_limit_that_has_passed, starts_nothing) {
   });
 }
 
+TEST(G5_wait_for, cancels_the_child_and_fail_after_only_ends_the_wait) {
+  everywhere([] {
+    with_nursery([](nursery& n) {
+      event go;
+      const auto gives = [](event* e) -> task<int> {
+        co_await e->wait();
+        co_return 7;
+      };
+      const joinable<int> left_alone = spawn(n, gives, &go), ended = spawn(n, gives, &go);
+      EXPECT_THROW((void)await(fail_after(1ms, left_alone.join())), timeout_error);
+      EXPECT_THROW((void)await(wait_for(ended, 1ms)), timeout_error);
+      EXPECT_TRUE(ended.finished()) << "it was waited for";
+      EXPECT_FALSE(left_alone.finished());
+      go.set();
+      EXPECT_EQ(await(left_alone.join()), 7);
+    });
+  });
+}
+
+TEST(G6_shield, lets_a_cancelled_caller_go_and_the_work_go_on) {
+  everywhere([] {
+    event go;
+    std::atomic<bool> ended = false;
+    with_nursery([&](nursery& n) {
+      const auto work = [&]() -> task<> {
+        co_await go.wait();
+        ended = true;
+      };
+      EXPECT_FALSE(move_on_after(1ms, [&] { await(shield(n, work)); }));
+      EXPECT_FALSE(ended);
+      EXPECT_EQ(n.running(), 1u);
+      go.set();
+    });
+    EXPECT_TRUE(ended);
+  });
+}
+
 // ---- order ----
 
 TEST(O1_what_becomes_ready, runs_in_that_order_and_never_inside) {
-  on_virtual([] {
+  on_every_loop([] {
     std::string log;
     event e;
     with_nursery([&](nursery& n) {
@@ -514,7 +738,7 @@ TEST(O1_what_becomes_ready, runs_in_that_order_and_never_inside) {
 }
 
 TEST(O3_children, begin_in_the_order_of_their_starts_after_the_starter_has_given_way) {
-  on_virtual([] {
+  on_every_loop([] {
     std::string log;
     with_nursery([&](nursery& n) {
       n.start([&]() -> task<> {

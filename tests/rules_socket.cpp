@@ -4,13 +4,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <vector>
 
+#include "oneloop/fiber/run.hpp"
+#include "oneloop/loop/backend.hpp"
+#include "oneloop/loop/sleep.hpp"
 #include "oneloop/net/tcp.hpp"
 #include "oneloop/net/udp.hpp"
 #include "oneloop/net/unix.hpp"
+#include "oneloop/scope/region.hpp"
 #include "tests/rules.hpp"
 
 namespace oneloop::rules {
@@ -173,6 +179,46 @@ class acceptable_subject final : public subject {
   int other_ = -1;
   descriptor end_ = make(other_);
 };
+
+// A5: what is made of several writes may have happened in part, and says how far it came; the
+// buffer is free when the wait has ended.
+TEST(A5_a_cancelled_write, says_what_it_has_sent_and_leaves_its_buffer) {
+  for (const char* backend : {"epoll", "io_uring"}) {
+    if (available_backends().find(backend) == std::string::npos) continue;
+    SCOPED_TRACE(backend);
+    loop l{backend};
+    run(l, [] {
+      auto [mine, theirs] = net::unix_stream::pair();
+      std::vector<std::byte> all(std::size_t{4} << 20, std::byte{1});
+      std::size_t sent = 0;
+      EXPECT_FALSE(with_scope(scope_options{}, [&](cancel_scope& s) {
+        with_nursery([&](nursery& n) {
+          n.start([&s] {
+            await(yield_now());
+            s.cancel();
+          });
+          sent = await(mine.write_all(all));
+          await(yield_now());
+          ADD_FAILURE() << "the next wait must throw";
+        });
+      }));
+      EXPECT_LT(sent, all.size());
+      std::ranges::fill(all, std::byte{2});  // nobody reads it any more
+      EXPECT_GT(sent, 0u);
+      std::vector<std::byte> buffer(65536);
+      std::size_t got = 0;
+      for (;;) {
+        const auto r = ::recv(theirs.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (r <= 0) break;
+        got += static_cast<std::size_t>(r);
+        EXPECT_EQ(
+            std::ranges::count(std::span{buffer}.first(static_cast<std::size_t>(r)), std::byte{1}),
+            r);
+      }
+      EXPECT_EQ(got, sent);
+    });
+  }
+}
 
 const bool enrolled =
     enrol<read_subject>("socket_read") && enrol<write_subject>("socket_write") &&

@@ -176,6 +176,49 @@ TEST(two_sided_queue, works_without_any_loop_and_with_timeouts_of_threads) {
   EXPECT_EQ(q.statistics().waiting_puts, 0u);
 }
 
+TEST(two_sided_queue, both_sides_may_join_and_put_and_hear_of_its_end) {
+  queue<int> q{1};
+  bool loop_joined = false, loop_refused = false;
+  std::atomic<bool> thread_joined{false}, thread_refused{false};
+  std::thread other{[&] {
+    await(q.join());
+    thread_joined = true;
+    EXPECT_TRUE(q.try_put(2));
+    try {
+      await(q.put(3));  // full
+    } catch (const closed_error&) {
+      thread_refused = true;
+    }
+  }};
+  const auto main = [&]() -> task<> {
+    const auto body = [&](nursery& n) -> task<> {
+      n.start([&]() -> task<> {
+        co_await q.join();
+        loop_joined = true;
+        while (q.statistics().waiting_puts != 1) co_await sleep_for(1ms);
+        try {
+          co_await q.put(4);
+        } catch (const closed_error&) {
+          loop_refused = true;
+        }
+      });
+      while (q.statistics().waiting_joins != 2) co_await sleep_for(1ms);
+      auto item = co_await q.get();
+      EXPECT_EQ(item, 1);
+      EXPECT_FALSE(loop_joined || thread_joined) << "it is taken, not done";
+      q.task_done();
+      while (q.statistics().waiting_puts != 2) co_await sleep_for(1ms);
+      q.shutdown(true);
+    };
+    co_await with_nursery(body);
+  };
+  EXPECT_TRUE(q.try_put(1));
+  run(main(), "epoll");
+  other.join();
+  EXPECT_TRUE(loop_joined && thread_joined);
+  EXPECT_TRUE(loop_refused && thread_refused);
+}
+
 TEST(two_sided_queue, a_get_that_is_cancelled_on_the_loop_takes_no_item_from_the_thread) {
   constexpr int count = 500;
   queue<int> q{1};

@@ -116,6 +116,33 @@ TEST(queue, immediate_shutdown_drops_what_is_left_and_counts_it_as_finished) {
   EXPECT_EQ(q.statistics().capacity, 3u);
 }
 
+/// Uses its queue as it dies, as a reply does that nobody has given.
+struct comes_back {
+  comes_back(queue<std::unique_ptr<comes_back>>& q, int& d) : home{q}, deaths{d} {}
+  comes_back(const comes_back&) = delete;
+  comes_back& operator=(const comes_back&) = delete;
+  ~comes_back() {
+    ++deaths;
+    if (home.closed()) return;
+    EXPECT_TRUE(home.try_put(std::make_unique<comes_back>(home, deaths)));
+    EXPECT_EQ(home.statistics().size, 1u);
+  }
+  queue<std::unique_ptr<comes_back>>& home;
+  int& deaths;
+};
+
+TEST(queue, what_it_holds_may_use_it_as_it_dies) {
+  int deaths = 0;
+  queue<std::unique_ptr<comes_back>> q{4};
+  EXPECT_TRUE(q.try_put(std::make_unique<comes_back>(q, deaths)));
+  *q.try_get() = nullptr;
+  EXPECT_EQ(deaths, 1);
+  EXPECT_EQ(q.size(), 1u) << "put as the first one died";
+  q.shutdown(true);
+  EXPECT_EQ(deaths, 2);
+  EXPECT_EQ(q.statistics().unfinished, 1u) << "the one that was taken";
+}
+
 TEST(queue, shutdown_wakes_all_gets) {
   queue<int> q{1};
   attempt a{q.get()}, b{q.get()};

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <utility>
 
 #include "oneloop/loop/socket_kernel.hpp"
 
@@ -43,6 +45,19 @@ void tcp_stream::set_nodelay(bool on) {
 void tcp_stream::set_keepalive(bool on) {
   const int n = detail::set_option(fd(), SOL_SOCKET, SO_KEEPALIVE, on ? 1 : 0);
   if (n < 0) detail::fail("set_keepalive", name(), n);
+}
+
+void tcp_stream::set_keepalive(std::chrono::seconds idle, std::chrono::seconds interval,
+                               int probes) {
+  const std::pair<int, std::int64_t> times[] = {
+      {TCP_KEEPIDLE, idle.count()}, {TCP_KEEPINTVL, interval.count()}, {TCP_KEEPCNT, probes}};
+  for (const auto& [option, value] : times) {
+    const bool fits = std::in_range<int>(value);
+    const int n =
+        fits ? detail::set_option(fd(), IPPROTO_TCP, option, static_cast<int>(value)) : -EINVAL;
+    if (n < 0) detail::fail("set_keepalive", name(), n);
+  }
+  set_keepalive(true);
 }
 
 endpoint tcp_stream::local_endpoint() const noexcept {

@@ -453,7 +453,28 @@ TEST_P(tcp, small_writes_go_out_at_once_unless_told_otherwise) {
     EXPECT_EQ(nodelay(both.second), 1);
     both.first.set_nodelay(false);
     EXPECT_EQ(nodelay(both.first), 0);
-    both.first.set_keepalive(true);
+  });
+}
+
+TEST_P(tcp, an_idle_peer_is_probed_when_that_is_asked_for) {
+  go([]() -> task<> {
+    auto both = co_await connected_pair();
+    auto option = [&](int level, int name) {
+      int value = -1;
+      socklen_t size = sizeof value;
+      sys::getsockopt(both.first.fd(), level, name, &value, &size);
+      return value;
+    };
+    EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 0);
+    both.first.set_keepalive(20s, 5s, 3);
+    EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 20);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPINTVL), 5);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPCNT), 3);
+    both.first.set_keepalive(false);
+    EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 0);
+    EXPECT_THROW(both.first.set_keepalive(0s, 5s, 3), error);
+    EXPECT_THROW(both.first.set_keepalive(std::chrono::hours{1'000'000'000}, 5s, 3), error);
   });
 }
 

@@ -23,6 +23,7 @@
 #include "oneloop/sync/shared_mutex.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
+#include "oneloop/thread/thread_pool.hpp"
 
 namespace oneloop {
 namespace {
@@ -292,24 +293,22 @@ TEST(deadlock, a_party_that_has_ended_is_not_taken_for_the_one_in_its_place) {
   EXPECT_EQ(seen.count(), 0u);
 }
 
-TEST(deadlock, a_thread_that_has_ended_is_not_taken_for_the_one_in_its_place) {
+TEST(deadlock, a_job_that_has_ended_is_not_taken_for_the_next_one_on_its_thread) {
   const reports seen;
   mutex m{"m"};
   mutex_guard kept;
-  const auto in_thread = [&](mutex_guard* keep) {
-    const context* me = nullptr;
-    std::thread{[&] {
-      me = &context::current();
-      (void)move_on_after(1ms, [&] {
-        auto g = await(m.lock());
-        if (keep != nullptr) *keep = std::move(g);
-      });
-    }}.join();
-    return me;
+  thread_pool one{1};
+  const auto lock = [&](mutex_guard* keep) {
+    (void)move_on_after(1ms, [&] {
+      auto g = await(m.lock());
+      if (keep != nullptr) *keep = std::move(g);
+    });
+    return &context::current();
   };
-  const context* first = in_thread(&kept);
+  const context* first = one.submit(lock, &kept).result();
   bool same_place = false;
-  for (int i = 0; i < 20 && !same_place; ++i) same_place = in_thread(nullptr) == first;
+  for (int i = 0; i < 20 && !same_place; ++i)
+    same_place = one.submit(lock, nullptr).result() == first;
   if (!same_place) GTEST_SKIP() << "no address was used again";
   EXPECT_EQ(seen.count(), 0u);
 }

@@ -155,7 +155,11 @@ class once::call_operation : public continued_wait<call_operation<F>, begin_oper
     return begin_operation::await_suspend(w) ? this->suspended(w) : next_step(w);
   }
   void await_resume() {
-    const bool by_itself = this->unfinished() && take_turn();
+    bool by_itself = this->unfinished();
+    if (by_itself) {
+      turn_ = begin_operation::await_resume();
+      by_itself = turn_ && use_turn();
+    }
     once_turn turn = std::move(turn_);  // passed on if what follows throws
     if (failure_) std::rethrow_exception(std::move(failure_));
     if (!turn) return;
@@ -183,7 +187,9 @@ class once::call_operation : public continued_wait<call_operation<F>, begin_oper
   call_operation(once& o, F&& f) : steps{o.begin()}, f_(std::move(f)) {}
 
   bool next_step(waiter& w) noexcept {
-    if (steps::cancelled_meanwhile(w) || !take_turn()) return false;
+    // What another party has done has happened, whatever came since.
+    turn_ = begin_operation::await_resume();
+    if (!turn_ || steps::cancelled_meanwhile(w) || !use_turn()) return false;
     if constexpr (waits) {
       try {
         return !inner_->await_ready() && inner_->await_suspend(w);
@@ -193,10 +199,8 @@ class once::call_operation : public continued_wait<call_operation<F>, begin_oper
     }
     return false;
   }
-  /// False: it is not this party's turn, or f() has failed.
-  bool take_turn() noexcept {
-    turn_ = begin_operation::await_resume();
-    if (!turn_) return false;
+  /// False: f() has failed.
+  bool use_turn() noexcept {
     try {
       if constexpr (waits) {
         inner_.emplace(as_operation(std::invoke(f_)));

@@ -225,6 +225,7 @@ void simulated_sockets::crash(machine& m) {
   m.connections.clear();
   m.ports_in_use.clear();
   m.lingering.clear();
+  expect_silence();
 }
 
 void simulated_sockets::ask(const std::string& name, int family, net::name_answer& answer) {
@@ -291,7 +292,10 @@ void host::crash() {
 void host::restart() { machine_->up = true; }
 bool host::up() const noexcept { return machine_->up; }
 std::uint64_t host::crashes() const noexcept { return machine_->crashes; }
-void host::isolate(bool on) { machine_->isolated = on; }
+void host::isolate(bool on) {
+  machine_->isolated = on;
+  if (on) machine_->kernel.expect_silence();
+}
 
 host& host::black_hole(std::uint16_t port) {
   if (port == 0) {
@@ -403,6 +407,7 @@ testing::link& network::link_from(const testing::host& from, const testing::host
 void network::cut(const testing::host& from, const testing::host& to, bool both) {
   sockets_->way(*from.machine_, *to.machine_).cut = true;
   if (both) sockets_->way(*to.machine_, *from.machine_).cut = true;
+  sockets_->expect_silence();
 }
 
 void network::heal(const testing::host& a, const testing::host& b) {

@@ -17,12 +17,12 @@
 //
 // What it does as Linux does (tests run the same bodies on both): error codes, the end of streams,
 // resets, half-closing, bounded buffers, the queue of a listener, port numbers and how long they
-// linger, SO_REUSEADDR and SO_REUSEPORT, IPv4 in IPv6. What is simpler: there is no congestion
-// window and no Nagle's delay; TCP segments are not reordered, a lost one delays those behind it;
-// no keepalive probes are sent, so whoever only reads from a host that vanished waits for ever; all
-// hosts share the answers that the loop's resolver remembers. A socket is simulated if it is opened
-// in code that the loop runs: one that is opened before is the kernel's.
-// The bounds, which network's setters change:
+// linger, SO_REUSEADDR and SO_REUSEPORT, keepalive, IPv4 in IPv6. What is simpler: there is no
+// congestion window and no Nagle's delay; TCP segments are not reordered, a lost one delays those
+// behind it; keepalive probes are sent only when one may be in vain (without set_keepalive, whoever
+// only reads from a host that vanished waits for ever); all hosts share the answers that the loop's
+// resolver remembers. A socket is simulated if it is opened in code that the loop runs: one that is
+// opened before is the kernel's. The bounds, which network's setters change:
 //   - a connect that nobody answers is sent again after 1, 2, 4 .. 64 s, and fails with ETIMEDOUT
 //     after 127 s;
 //   - data that nobody acknowledges is sent again after 200 ms (or twice the round trip, if that is
@@ -280,7 +280,7 @@ struct network_statistics {
 /// A packet that arrived or was lost.
 struct packet_event {
   time_point at;
-  const char* what;  // "syn", "syn-ack", "ack", "data", "fin", "rst", "udp", "icmp"
+  const char* what;  // "syn", "syn-ack", "ack", "data", "fin", "rst", "probe", "udp", "icmp"
   net::endpoint from;
   net::endpoint to;
   std::size_t size;

@@ -1,6 +1,7 @@
 // What goes wrong on purpose: partitions, crashes, faults, cancellation.
 #include <cerrno>
 #include <memory>
+#include <string_view>
 
 #include "oneloop/net/udp.hpp"
 #include "oneloop/testing/network_test.hpp"
@@ -138,6 +139,70 @@ TEST_F(network_failures_test, a_crashed_host_is_silent_and_after_a_restart_reset
     EXPECT_EQ(co_await std::move(reset), "read 10.0.0.3:7: Connection reset by peer");
     auto refused = message_of(net::connect(b.at(7)));
     EXPECT_EQ(co_await std::move(refused), "connect 10.0.0.3:7: Connection refused");
+  });
+}
+
+TEST_F(network_failures_test, a_half_open_peer_is_found_by_keepalive) {
+  int probes = 0;
+  net.on_packet([&](const testing::packet_event& e) {
+    probes += std::string_view{e.what} == "probe" ? 1 : 0;
+  });
+  go([&](nursery&) -> task<> {
+    auto [s, theirs] = co_await connected_to(&b, 7);
+    std::vector<std::byte> buffer(10);
+    s.set_keepalive(20s, 5s, 3);
+    // What is answered keeps the connection, and costs nothing: the next hour is one jump.
+    auto idle = move_on_after(1h, s.read_some(buffer));
+    EXPECT_FALSE((co_await std::move(idle)).has_value());
+    EXPECT_EQ(probes, 0);
+    (void)co_await theirs.write_all(net::bytes_of("x"));
+    const auto got = co_await read_text(s);
+    EXPECT_EQ(got, "x");
+    const auto heard = elapsed();
+    co_await sleep_for(7s);
+    b.crash();
+    auto vanished = message_of(s.read_some(buffer));
+    EXPECT_EQ(co_await std::move(vanished), "read 10.0.0.3:7: Connection timed out");
+    EXPECT_EQ(elapsed() - heard, 20s + 3 * 5s);
+    EXPECT_EQ(probes, 3);
+  });
+}
+
+TEST_F(network_failures_test, a_path_that_heals_before_the_last_probe_keeps_the_connection) {
+  go([&](nursery&) -> task<> {
+    auto [s, theirs] = co_await connected_to(&b, 7);
+    std::vector<std::byte> buffer(10);
+    s.set_keepalive(true);  // after two hours, 9 times every 75 s
+    b.isolate();
+    co_await sleep_for(2h + 8 * 75s - 1s);
+    EXPECT_TRUE(s.quiet());
+    b.isolate(false);
+    co_await sleep_for(4h);
+    (void)co_await theirs.write_all(net::bytes_of("x"));
+    const auto got = co_await read_text(s);
+    EXPECT_EQ(got, "x");
+    // One way is enough to lose the answers.
+    net.cut(b, a, false);
+    const auto cut = elapsed();
+    auto vanished = message_of(s.read_some(buffer));
+    EXPECT_EQ(co_await std::move(vanished), "read 10.0.0.3:7: Connection timed out");
+    EXPECT_GT(elapsed() - cut, 2h);
+    EXPECT_LT(elapsed() - cut, 2h + 10 * 75s);
+  });
+}
+
+TEST_F(network_failures_test, a_probe_to_a_host_that_was_restarted_is_answered_by_a_reset) {
+  go([&](nursery&) -> task<> {
+    auto [s, theirs] = co_await connected_to(&b, 7);
+    std::vector<std::byte> buffer(10);
+    s.set_keepalive(20s, 5s, 3);
+    const auto begun = elapsed();
+    b.crash();
+    co_await sleep_for(22s);  // the first probe was in vain
+    b.restart();
+    auto reset = message_of(s.read_some(buffer));
+    EXPECT_EQ(co_await std::move(reset), "read 10.0.0.3:7: Connection reset by peer");
+    EXPECT_EQ(elapsed() - begun, 25s + 20ms);
   });
 }
 

@@ -1,5 +1,6 @@
 // The kernel's side of a simulated network: descriptors, calls, requests, ports, faults, datagrams.
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -272,11 +273,18 @@ int simulated_sockets::setsockopt(int fd, int level, int name, const void* value
   if (size < sizeof(int)) return -EINVAL;
   int n = 0;
   std::memcpy(&n, value, sizeof n);
+  if (level == IPPROTO_TCP) {
+    const int most = name == TCP_KEEPCNT                             ? 127
+                     : name == TCP_KEEPIDLE || name == TCP_KEEPINTVL ? 32767
+                                                                     : 0;
+    if (most != 0 && (n < 1 || n > most)) return -EINVAL;
+  }
   s->options[{level, name}] = n;
   // As Linux: twice what was asked for, a part of which is its own.
   const auto real = std::max(static_cast<std::size_t>(std::max(n, 0)) * 2, smallest_buffer);
   if (level == SOL_SOCKET && name == SO_RCVBUF) s->receive_buffer = real;
   if (level == SOL_SOCKET && name == SO_SNDBUF) s->send_buffer = real;
+  if (level == SOL_SOCKET && name == SO_KEEPALIVE) s->begin_probing();
   return 0;
 }
 

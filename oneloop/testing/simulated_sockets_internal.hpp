@@ -189,7 +189,8 @@ struct datagram {
   bytes data;
 };
 
-class socket : public std::enable_shared_from_this<socket> {
+// In the list of its kernel's sockets that probe their peers, if it does.
+class socket : public std::enable_shared_from_this<socket>, public list_hook<> {
  public:
   socket(machine& m, protocol p, int ip_family) noexcept
       : home{m},
@@ -241,6 +242,8 @@ class socket : public std::enable_shared_from_this<socket> {
   bool eof = false;     // nothing more will come
   bool closed_first = false;
   int syn_tries = 0;
+  time_point heard{};  // when something last came from the other end; kept if it probes
+  int probes = 0;      // in vain
 
   // ---- datagrams ----
   std::list<datagram> mailbox;
@@ -273,7 +276,14 @@ class socket : public std::enable_shared_from_this<socket> {
   void arrive();        // the first segment of `sending`
   void acknowledged();  // the first acknowledgement
   void try_syn();       // or again
+  void probe();
 
+  /// SO_KEEPALIVE is set or not, or the connection has begun.
+  void begin_probing();
+  void stop_probing() noexcept;
+  /// Something between the ends may have changed. Probes that are answered change nothing but the
+  /// time of the next one: so they are only sent while one might not be.
+  void expect_silence();
   /// A writer waits: it wants to hear of acknowledgements.
   void expect();
   void leave() noexcept;
@@ -291,6 +301,12 @@ class socket : public std::enable_shared_from_this<socket> {
   void apply_acknowledgements();
   [[nodiscard]] bool cares() noexcept;
   void answer_with_reset();
+  void probed();
+  void answered();
+  void heard_of_other(time_point when) noexcept;
+  [[nodiscard]] bool reaches_other() const noexcept;
+  [[nodiscard]] int probing_option(int name, int usual) const noexcept;
+  [[nodiscard]] duration idle_time() const noexcept;
   void fail(int cause);
   /// Both ends forget each other.
   void part() noexcept;
@@ -301,6 +317,7 @@ class socket : public std::enable_shared_from_this<socket> {
   alarm<socket, &socket::arrive> arrival_{*this};
   alarm<socket, &socket::acknowledged> acknowledgement_{*this};
   alarm<socket, &socket::try_syn> syn_{*this};
+  alarm<socket, &socket::probe> probe_{*this};
 };
 
 class simulated_sockets final : public socket_kernel {
@@ -338,6 +355,7 @@ class simulated_sockets final : public socket_kernel {
   std::shared_ptr<settings> usual = std::make_shared<settings>();
   int syn_retries = 6;
   int data_retries = 15;
+  intrusive_list<detail::socket> probing;
 
   [[nodiscard]] time_point now() const noexcept { return home.now(); }
   [[nodiscard]] machine& here() const;
@@ -370,6 +388,8 @@ class simulated_sockets final : public socket_kernel {
   };
   machine& add(std::string name, std::vector<net::ip_address> addresses);
   void crash(machine& m);
+  /// A path is not what it was.
+  void expect_silence() noexcept;
   void add_fault(fault f, const host* on);
   std::vector<std::unique_ptr<host>> hosts;
   std::map<std::string, host*> by_name;

@@ -1,4 +1,7 @@
 // Connections: how they begin and end, and how bytes travel.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -13,6 +16,10 @@ constexpr std::size_t header = 40;
 constexpr duration first_patience = 200ms;
 constexpr duration longest_patience = 120s;
 constexpr duration lingering_time = 60s;
+// Linux's, of probes.
+constexpr int idle_seconds = 7200;
+constexpr int probe_seconds = 75;
+constexpr int most_probes = 9;
 
 const char* name_of(segment_kind k) noexcept {
   switch (k) {
@@ -99,6 +106,7 @@ socket::~socket() {
   timers.remove(arrival_);
   timers.remove(acknowledgement_);
   timers.remove(syn_);
+  stop_probing();
 }
 
 void socket::start_connect() {
@@ -164,6 +172,7 @@ void socket::syn_ack_arrived() {
   sending.window_end = other->window_told = other->receive_buffer;
   other->sending.window_end = window_told = receive_buffer;
   transmit(segment_kind::opening);
+  begin_probing();
   kernel.changed(*this);
 }
 
@@ -183,6 +192,7 @@ void socket::opened() {
     return reset_other();
   }
   --l->opening;
+  begin_probing();
   l->queue.push_back(shared_from_this());
   home.kernel.changed(*l);
 }
@@ -295,6 +305,7 @@ void socket::deliver(segment s) {
   auto& kernel = home.kernel;
   kernel.note(name_of(s.kind), local, peer, s.data.size(), false);
   const socket_ptr to = other;
+  if (to != nullptr) to->heard_of_other(kernel.now());
   switch (s.kind) {
     case segment_kind::opening:
       if (to == nullptr) return answer_with_reset();
@@ -347,6 +358,7 @@ void socket::acknowledge() {
   }
   if (!pending.empty()) arrives = std::max(arrives, pending.back().arrives);
   pending.push_back({sending.delivered, window_end, arrives});
+  if (back->open()) heard_of_other(arrives);
   if (sending.waits != 0 || cares()) expect();
 }
 
@@ -385,6 +397,86 @@ void socket::acknowledged() {
   push();
   kernel.changed(*this);
   if (cares()) expect();
+}
+
+// ---- probing ----
+
+void socket::begin_probing() {
+  stop_probing();
+  if (kind != protocol::tcp || at != stage::connected) return;
+  if (option(SOL_SOCKET, SO_KEEPALIVE) == 0) return;
+  home.kernel.probing.push_back(*this);
+  heard = std::max(heard, home.kernel.now());
+  expect_silence();
+}
+
+void socket::stop_probing() noexcept {
+  unlink();
+  home.kernel.home.timers().remove(probe_);
+  probes = 0;
+}
+
+int socket::probing_option(int name, int usual) const noexcept {
+  const int set = option(IPPROTO_TCP, name);
+  return set > 0 ? set : usual;
+}
+
+duration socket::idle_time() const noexcept {
+  return std::chrono::seconds{probing_option(TCP_KEEPIDLE, idle_seconds)};
+}
+
+bool socket::reaches_other() const noexcept {
+  return other != nullptr && out->open() && back->open();
+}
+
+void socket::heard_of_other(time_point when) noexcept {
+  heard = std::max(heard, when);
+  probes = 0;
+}
+
+void socket::expect_silence() {
+  if (probe_.pending() || reaches_other()) return;
+  const time_point now = home.kernel.now();
+  const duration idle = idle_time();
+  if (now - heard >= idle) heard = now - (now - heard) % idle;
+  home.kernel.home.timers().add(probe_, after(heard, idle));
+}
+
+void socket::probe() {
+  auto& kernel = home.kernel;
+  if (at != stage::connected) return stop_probing();
+  const duration idle = idle_time();
+  // What is on its way is sent again, and does as well.
+  const bool waits = !sending.flying.empty() || !sending.unsent.empty() || sending.waits != 0;
+  if (waits) heard = kernel.now();
+  if (kernel.now() - heard < idle) return expect_silence();
+  if (probes >= probing_option(TCP_KEEPCNT, most_probes)) {
+    ++kernel.counts.timed_out;
+    return fail(ETIMEDOUT);
+  }
+  ++probes;
+  const std::chrono::seconds interval{probing_option(TCP_KEEPINTVL, probe_seconds)};
+  kernel.home.timers().add(probe_, after(kernel.now(), interval));
+  kernel.send(*out, "probe", local, peer, header, [self = shared_from_this()] { self->probed(); });
+}
+
+/// At the other end.
+void socket::probed() {
+  if (at != stage::connected) return;
+  if (other == nullptr) return answer_with_reset();
+  home.kernel.send(*back, "ack", peer, local, header,
+                   [self = shared_from_this()] { self->answered(); });
+}
+
+void socket::answered() {
+  if (at != stage::connected) return;
+  heard_of_other(home.kernel.now());
+  home.kernel.home.timers().remove(probe_);
+  expect_silence();
+}
+
+void simulated_sockets::expect_silence() noexcept {
+  for (auto* s = probing.front(); s != nullptr; s = probing.next(*s)) s->expect_silence();
 }
 
 // ---- receiving ----
@@ -453,6 +545,7 @@ void socket::fail(int cause) {
   timers.remove(syn_);
   timers.remove(arrival_);
   timers.remove(acknowledgement_);
+  stop_probing();
   at = stage::dead;
   error = cause;
   eof = true;
@@ -489,6 +582,7 @@ void socket::crash() {
   timer_queue& timers = home.kernel.home.timers();
   timers.remove(syn_);
   timers.remove(acknowledgement_);
+  stop_probing();
   // What is on its way arrives; nobody hears of the rest.
   if (fd < 0) closed = true;
   const bool was_connected = at == stage::connected;

@@ -303,6 +303,47 @@ TEST(interleaved_work_deque, owner_and_thieves_take_each_item_once) {
   }
 }
 
+/// A pool's thread that has nothing to do, as on_pool.cpp has it: it says so, looks once more, and
+/// sleeps; whoever pushes looks whether somebody has said so.
+template <std::memory_order Look>
+auto finds_no_job() {
+  struct state {
+    detail::work_deque<job> jobs;
+    job item;
+    std_atomics::atomic<std::uint32_t> idle{0};
+    std_atomics::atomic<std::uint32_t> token{0};  // what stands for the parker's
+  };
+  return [](world& w) {
+    auto& s = w.make<state>();
+    w.thread([&s] {
+      s.jobs.push(s.item);
+      if (s.idle.load(Look) == 0) return;
+      s.token.store(1, std::memory_order_release);
+      std_atomics::wake_one(s.token);
+    });
+    w.thread([&s] {
+      job* found = s.jobs.steal();
+      if (found == nullptr) {
+        s.idle.store(1, std::memory_order_seq_cst);
+        found = s.jobs.steal();
+      }
+      if (found == nullptr) {
+        std_atomics::wait(s.token, 0u);
+        found = s.jobs.steal();
+      }
+      expect(found == &s.item, "woken for nothing");
+    });
+  };
+}
+
+TEST(interleaved_pool, a_job_is_found_by_who_is_about_to_sleep_or_wakes_him) {
+  holds({.preemptions = 4, .stale = 2}, finds_no_job<std::memory_order_seq_cst>());
+}
+
+TEST(interleaved_pool, the_checker_finds_a_look_that_is_too_early) {
+  is_broken("a lost wake-up", {}, finds_no_job<std::memory_order_relaxed>());
+}
+
 TEST(interleaved_work_deque, growing_loses_nothing) {
   struct state {
     detail::work_deque<job> jobs;
