@@ -113,7 +113,7 @@ task<> crawl_run::close() {
 task<> crawl_run::work() {
   co_await with_nursery([this](nursery& n) -> task<> {
     if (settings_.robots && !settings_.offline) {
-      robots_.emplace(probe_.client(), n, robots_options{}.agent(settings_.agent));
+      robots_.emplace(probe_.client(), n, settings_.robots_how());
     }
     n.start(named{"watch for cancel", [](crawl_teller* t) { return t->watch(); }}, &teller_);
     n.start(named{"turns", take_turns}, this, &n);
@@ -182,12 +182,8 @@ task<> crawl_run::hand_out_one(url_id id) {
     limiter_.push("", id);
     co_return;
   }
-  if (settings_.offline) {
-    skip(id, crawl_skip_reason::offline, out);
-  } else if (!robots_) {
-    limiter_.push(target.host_header(), id);
-    co_return;
-  } else if (const auto file = robots_->known(target); !file) {
+  const auto file = robots_ ? robots_->known(target) : nullptr;
+  if (robots_ && !file) {
     const auto [origin, first] = undecided_.try_emplace(target.origin(), undecided{id, {}});
     if (first) {
       limiter_.push(target.host_header(), id);
@@ -195,6 +191,17 @@ task<> crawl_run::hand_out_one(url_id id) {
       origin->second.others.push_back(id);
     }
     co_return;
+  }
+  const bool denied = file && !file->rules.allows(target);
+  if (!settings_.offline && !denied) {
+    const duration delay = file ? file->rules.crawl_delay().value_or(duration::zero()) : duration::zero();
+    limiter_.push(target.host_header(), id, delay);
+    co_return;
+  }
+  if (ledger_[id].late != 0) {
+    give_up_late(id, out);
+  } else if (settings_.offline) {
+    skip(id, crawl_skip_reason::offline, out);
   } else if (file->host_failed) {
     // It is the same for all that is there: so nobody waits for it again and again.
     check_result r{name_of(id)};
@@ -202,11 +209,8 @@ task<> crawl_run::hand_out_one(url_id id) {
     r.error = file->error;
     frontier_->done(id);
     settle(id, std::move(r), {}, out);
-  } else if (!file->rules.allows(target)) {
-    skip(id, crawl_skip_reason::robots, out);
   } else {
-    limiter_.push(target.host_header(), id, file->rules.crawl_delay().value_or(duration::zero()));
-    co_return;
+    skip(id, crawl_skip_reason::robots, out);
   }
   auto publishing = publish(std::move(out));
   co_await std::move(publishing);

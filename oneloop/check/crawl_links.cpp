@@ -47,11 +47,13 @@ void crawl_run::read(url_id id, check_result r, url_record record, const html::d
     out.events.emplace_back(crawl_note{r.url + ": " + d.problem->what()});
   }
   if (record.read) {
-    open_page p{id, record, d, {}, out};
+    open_page p{id, record, d, out, r.url, {}};
     if (how.local) {
       if (const auto at = url::parse(frontier_->said(id))) p.path = path_of_url(*at);
     }
     for (const auto& l : d.links) take_link(p, l);
+  } else if (frontier_->follows(id)) {
+    record.asked = true;  // for its anchors only: somebody may still lead people there
   }
   settle(id, std::move(r), std::move(record), out);
 }
@@ -112,15 +114,14 @@ void crawl_run::take_link(open_page& p, const html::link& l) {
   const bool nofollow = settings_.robots && (l.nofollow || p.links.nofollow);
   want(id, l.followed() && !nofollow, false, p.record);
   const auto mark = ledger_[id];
-  const crawl_source from{name_of(p.id), place};
-  if (settings_.dump) p.out.events.emplace_back(crawl_found_link{name_of(*to), from});
+  if (settings_.dump) p.out.events.emplace_back(crawl_found_link{name_of(*to), {p.name, place}});
   if (mark.skipped != 0) {
     ++so_far_.skipped[mark.why];
     p.out.events.emplace_back(
-        crawl_skipped_link{name_of(id), static_cast<crawl_skip_reason>(mark.why), from});
+        crawl_skipped_link{name_of(id), static_cast<crawl_skip_reason>(mark.why), {p.name, place}});
   } else if (mark.settled != 0 && mark.ok == 0) {
     const auto& b = ledger_.bad(id);
-    p.out.events.emplace_back(crawl_broken_link{name_of(id), b.status, b.error, from});
+    p.out.events.emplace_back(crawl_broken_link{name_of(id), b.status, b.error, {p.name, place}});
   }
   if (settings_.fragments && !place.fragment.empty() && !settings_.fragment_excluded(*to)) {
     take_fragment({id, p.id, std::move(place)}, p.record, p.out);
@@ -138,7 +139,7 @@ void crawl_run::take_address(open_page& p, const url& to, bool valid, link_place
 void crawl_run::take_false_link(open_page& p, false_link l) {
   keep_false_link(p.id, l);
   p.out.events.emplace_back(crawl_broken_link{
-      l.text, 0, check_error{http::error_kind::bad_url, l.why}, {name_of(p.id), l.place}});
+      l.text, 0, check_error{http::error_kind::bad_url, l.why}, {p.name, l.place}});
   p.record.false_links.push_back(std::move(l));
 }
 
@@ -157,7 +158,7 @@ void crawl_run::keep_false_link(url_id page, const false_link& l) {
 void crawl_run::skip_link(open_page& p, std::string text, crawl_skip_reason why, link_place place) {
   ++p.record.skipped[static_cast<std::size_t>(why)];
   p.out.events.emplace_back(
-      crawl_skipped_link{std::move(text), why, {name_of(p.id), std::move(place)}});
+      crawl_skipped_link{std::move(text), why, {p.name, std::move(place)}});
 }
 
 /// A link to a place: looked up now, or when its page has been read.

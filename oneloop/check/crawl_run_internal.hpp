@@ -84,8 +84,9 @@ class crawl_run {
     url_id id;
     url_record& record;
     const html::document& links;
-    std::optional<std::string> path;  // of a local one
     outcome& out;
+    std::string name;                 // for people
+    std::optional<std::string> path;  // of a local one
   };
   /// Who asks an origin for its robots.txt, and who waits for it.
   struct undecided {
@@ -129,6 +130,7 @@ class crawl_run {
   task<bool> look_in_cache(url_id id);
   [[nodiscard]] bool wants_body(url_id id);
   [[nodiscard]] bool moved(url_id id, check_result r, url to, const inquiry* i, outcome& out);
+  void give_up_late(url_id id, outcome& out);
   void want(url_id id, bool navigated, bool anchors, url_record& record);
   [[nodiscard]] task<html::document> document_of(html::media media, std::string text,
                                                  url base) const;

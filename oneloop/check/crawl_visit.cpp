@@ -105,6 +105,13 @@ void crawl_run::want(url_id id, bool navigated, bool anchors, url_record& record
   reopened_.push_back(id);
 }
 
+/// Its body is not to be had; its verdict stays.
+void crawl_run::give_up_late(url_id id, outcome& out) {
+  auto& mark = ledger_[id];
+  mark.late = mark.asked = 0;
+  settle_fragments(id, out);
+}
+
 task<bool> crawl_run::look_in_cache(url_id id) {
   auto at = url::parse(frontier_->said(id));
   if (!at || !at->is_http()) co_return false;
@@ -159,6 +166,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   inquiry i{target};
   i.method = whole ? check_method::get : settings_.method;
   i.follow = in_one_go_.contains(id);
+  i.patient = r.attempts <= settings_.retries.retries;
   i.accept = &settings_.accepted(host);
   if (whole) i.body = [&body](http::response& from) { return body.take(from); };
   if (const auto jar = jars_.find(id); jar != jars_.end()) i.cookies = jar->second;
@@ -199,7 +207,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
     if (!late) frontier_->done(id);
     read(id, std::move(r), std::move(record), d, how, out);
   } else if (late) {
-    settle_fragments(id, out);  // nobody knows
+    give_up_late(id, out);
   } else if (i.moved) {
     if (!moved(id, std::move(r), *std::move(i.moved), &i, out)) {
       limiter_.push(host, id);
@@ -256,7 +264,7 @@ task<> crawl_run::visit_file(url_id id, url target) {
     if (ledger_[id].late == 0) frontier_->done(id);
     read(id, std::move(r), std::move(record), d, {answer.media, local}, out);
   } else if (ledger_[id].late != 0) {
-    settle_fragments(id, out);
+    give_up_late(id, out);
   } else {
     frontier_->done(id);
     const bool index = answer.has_index && whole && path;

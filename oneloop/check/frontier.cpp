@@ -162,6 +162,7 @@ struct frontier::state {
   };
 
   static constexpr std::uint16_t max_kept = 4095;
+  static constexpr std::size_t most_sources = 2'000'000;
 
   explicit state(frontier_options o)
       : options{std::move(o)},
@@ -288,6 +289,8 @@ struct frontier::state {
   void add_source(url_id to, url_id page, const link_place& p) {
     record& r = records[to];
     if (r.kept >= options.sources_) return;
+    const bool many = unused_source == none && sources.size() >= most_sources;
+    if (many && r.kept > 0) return;
     ++r.kept;
     if (options.recorded_) {
       news.sources.push_back({to, {page, p}});

@@ -132,7 +132,8 @@ class frontier_options {
     traps_ = t;
     return *this;
   }
-  /// How many of the links to a URL are remembered (20); the others are counted.
+  /// How many of the links to a URL are remembered (20); the others are counted. While two million
+  /// are remembered in memory, it is one for each further URL.
   frontier_options& sources(std::size_t most) noexcept {
     sources_ = most;
     return *this;

@@ -154,6 +154,7 @@ task<probe_outcome> check_probe::try_once(check_result& r, inquiry& i) {
     if (!r.error || i.method == check_method::head || !get_may_do_better(r, a.failed)) {
       co_return a.outcome;
     }
+    if (i.patient && a.outcome.may_pass && a.outcome.wait) co_return a.outcome;
   }
   auto trying = ask(r, i, "GET");
   const auto a = co_await std::move(trying);

@@ -86,6 +86,14 @@ const status_set& crawl_settings::accepted(std::string_view host) const noexcept
   return rule == accept.end() ? check.accept_ : rule->second;
 }
 
+robots_options crawl_settings::robots_how() const {
+  return robots_options{}
+      .agent(agent)
+      .timeout(check.timeout_)
+      .retries(check.retries_)
+      .backoff(check.backoff_first_, check.backoff_most_);
+}
+
 void crawl_settings::take_files() {
   auto& schemes = frontier.schemes_;
   if (std::ranges::find(schemes, "file") == schemes.end()) schemes.emplace_back("file");

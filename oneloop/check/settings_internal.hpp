@@ -14,6 +14,7 @@
 #include "oneloop/check/patterns_internal.hpp"
 #include "oneloop/check/rate.hpp"
 #include "oneloop/check/retry_internal.hpp"
+#include "oneloop/check/robots.hpp"
 #include "oneloop/check/state.hpp"
 #include "oneloop/url/url.hpp"
 
@@ -34,6 +35,8 @@ class crawl_settings {
   }
   /// What makes another run the same as this one.
   [[nodiscard]] crawl_identity identity(const std::vector<std::string>& starts) const;
+  /// robots.txt is asked for as pages are.
+  [[nodiscard]] robots_options robots_how() const;
   /// Claims file: URLs, too.
   void take_files();
 
