@@ -47,6 +47,7 @@ namespace oneloop::inline v0 {
 namespace detail {
 class check_probe;
 class check_schedule;
+class crawl_settings;
 struct crew_settings;
 }  // namespace detail
 
@@ -149,6 +150,7 @@ class check_options {
  private:
   friend class detail::check_probe;
   friend class detail::check_schedule;
+  friend class detail::crawl_settings;
   friend struct detail::crew_settings;
   std::size_t concurrency_ = 64;
   check_model model_ = check_model::async;

@@ -47,7 +47,7 @@
 namespace oneloop::inline v0 {
 
 namespace detail {
-class crawl_run;
+class crawl_settings;
 }
 
 /// Why a link was not checked.
@@ -61,10 +61,11 @@ enum class crawl_skip_reason : std::uint8_t {
   trap,       // too much like a page that makes up links without end
   limit,      // there were `limit` pages before it
   offline,    // it would take a network
-  hint,       // <link rel=preconnect> and its kin: a host, no document
+  hint,        // <link rel=preconnect> and its kin: a host, no document
+  submission,  // where a form sends its data, and what is pinged: asking might do something there
 };
 inline constexpr std::size_t crawl_skip_reasons =
-    static_cast<std::size_t>(crawl_skip_reason::hint) + 1;
+    static_cast<std::size_t>(crawl_skip_reason::submission) + 1;
 /// "scheme", "robots" and so on.
 [[nodiscard]] ONELOOP_API std::string_view to_string(crawl_skip_reason r) noexcept;
 
@@ -304,7 +305,7 @@ class crawl_options {
   }
 
  private:
-  friend class detail::crawl_run;
+  friend class detail::crawl_settings;
   check_options check_;
   frontier_options frontier_;
   limiter_options limiter_;

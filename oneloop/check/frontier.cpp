@@ -1,7 +1,5 @@
 #include "oneloop/check/frontier.hpp"
 
-#include <re2/re2.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -11,39 +9,18 @@
 #include <unordered_set>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/check/patterns_internal.hpp"
 #include "oneloop/check/spelling_internal.hpp"
 #include "oneloop/check/text_tree_internal.hpp"
 
 namespace oneloop::inline v0 {
 
+using detail::patterns;
 using detail::spelled;
 using detail::spelling;
 using detail::text_tree;
 
 namespace {
-
-class patterns {
- public:
-  patterns(std::string_view what, const std::vector<std::string>& texts) {
-    for (const auto& text : texts) {
-      re2::RE2::Options quiet;
-      quiet.set_log_errors(false);
-      all_.push_back(std::make_unique<re2::RE2>(text, quiet));
-      if (all_.back()->ok()) continue;
-      std::string message{what};
-      message.append(" \"").append(text).append("\": ").append(all_.back()->error());
-      throw error{make_error_code(errc::misuse), message};
-    }
-  }
-  [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
-  [[nodiscard]] bool match(const std::string& url) const {
-    return std::ranges::any_of(all_,
-                               [&](const auto& re) { return re2::RE2::PartialMatch(url, *re); });
-  }
-
- private:
-  std::vector<std::unique_ptr<re2::RE2>> all_;
-};
 
 /// Calls f(piece) for what stands between the separators of `text`.
 template <class F>
@@ -185,6 +162,7 @@ struct frontier::state {
   };
 
   static constexpr std::uint16_t max_kept = 4095;
+  static constexpr std::size_t most_sources = 2'000'000;
 
   explicit state(frontier_options o)
       : options{std::move(o)},
@@ -311,6 +289,8 @@ struct frontier::state {
   void add_source(url_id to, url_id page, const link_place& p) {
     record& r = records[to];
     if (r.kept >= options.sources_) return;
+    const bool many = unused_source == none && sources.size() >= most_sources;
+    if (many && r.kept > 0) return;
     ++r.kept;
     if (options.recorded_) {
       news.sources.push_back({to, {page, p}});
@@ -473,6 +453,8 @@ void frontier::forget_sources(url_id id) {
     s.sources[at].next = std::exchange(s.unused_source, at);
   }
 }
+
+std::size_t frontier::waiting() const noexcept { return state_->waiting; }
 
 frontier_statistics frontier::statistics() const {
   const state& s = *state_;

@@ -38,6 +38,10 @@
 
 namespace oneloop::inline v0 {
 
+namespace detail {
+class crawl_settings;
+}
+
 /// Stands for a URL: 0, 1, 2 and so on in the order of the claims.
 using url_id = std::uint32_t;
 
@@ -128,7 +132,8 @@ class frontier_options {
     traps_ = t;
     return *this;
   }
-  /// How many of the links to a URL are remembered (20); the others are counted.
+  /// How many of the links to a URL are remembered (20); the others are counted. While two million
+  /// are remembered in memory, it is one for each further URL.
   frontier_options& sources(std::size_t most) noexcept {
     sources_ = most;
     return *this;
@@ -142,6 +147,7 @@ class frontier_options {
 
  private:
   friend class frontier;
+  friend class detail::crawl_settings;
   std::optional<std::uint32_t> level_;
   std::optional<std::uint64_t> limit_;
   external_links external_ = external_links::check;
@@ -231,6 +237,8 @@ class ONELOOP_API frontier {
   [[nodiscard]] std::vector<link_source> sources(url_id id) const;
   /// They will not be asked for: the verdict is fine.
   void forget_sources(url_id id);
+  /// URLs that are to be handed out: statistics().waiting, at no cost.
+  [[nodiscard]] std::size_t waiting() const noexcept;
   [[nodiscard]] frontier_statistics statistics() const;
 
   /// What has happened since the last call, for a crawl_state. What belongs to one page (its links,

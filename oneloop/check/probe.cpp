@@ -99,6 +99,12 @@ bool may_pass(const http::http_error& e) {
 
 bool may_pass(int status) { return status == 408 || status == 429 || status >= 500; }
 
+task<> leave_body(http::response& from) {
+  auto reading = read(from, enough_after_head);
+  auto soon = move_on_after(soon_after_head, std::move(reading));
+  (void)co_await std::move(soon);
+}
+
 void forget(check_result& r) {
   r.ok = false;
   r.status = 0;
@@ -119,43 +125,50 @@ check_probe::check_probe(const check_options& options, connections after)
       }()} {}
 
 task<probe_outcome> check_probe::try_once(check_result& r) {
-  forget(r);
   auto target = url::parse(r.url);
   if (!target) {
+    forget(r);
     r.error.emplace(error_kind::bad_url, target.error().message());
     co_return probe_outcome{};
   }
-  if (!target->is_http()) {
+  inquiry i{*std::move(target)};
+  i.method = options_.method_;
+  i.accept = &options_.accept_;
+  auto trying = try_once(r, i);
+  const auto outcome = co_await std::move(trying);
+  co_return outcome;
+}
+
+task<probe_outcome> check_probe::try_once(check_result& r, inquiry& i) {
+  forget(r);
+  if (!i.target.is_http()) {
     std::string why{"cannot check \""};
     r.error.emplace(error_kind::bad_url,
-                    why.append(target->scheme()).append(":\", only http: and https:"));
+                    why.append(i.target.scheme()).append(":\", only http: and https:"));
     co_return probe_outcome{};
   }
-  const auto cookies = std::make_shared<http::cookie_jar>();
-  if (options_.method_ != check_method::get) {
-    http::request head{"HEAD", *target};
-    head.cookies(cookies);
-    auto trying = ask(r, std::move(head));
+  if (!i.cookies) i.cookies = std::make_shared<http::cookie_jar>();
+  if (i.method != check_method::get) {
+    auto trying = ask(r, i, "HEAD");
     const auto a = co_await std::move(trying);
-    if (r.ok || options_.method_ == check_method::head || !get_may_do_better(r, a.failed)) {
+    if (!r.error || i.method == check_method::head || !get_may_do_better(r, a.failed)) {
       co_return a.outcome;
     }
+    if (i.patient && a.outcome.may_pass && a.outcome.wait) co_return a.outcome;
   }
-  http::request get{"GET", *std::move(target)};
-  get.cookies(cookies);
-  auto trying = ask(r, std::move(get));
+  auto trying = ask(r, i, "GET");
   const auto a = co_await std::move(trying);
   co_return a.outcome;
 }
 
 /// One request. While there is no descriptor for it (kept connections to other hosts hold them)
 /// it waits for one, up to the timeout.
-task<check_probe::answer> check_probe::ask(check_result& r, http::request what) {
+task<check_probe::answer> check_probe::ask(check_result& r, inquiry& i, const char* method) {
   const loop& here = *context::current().home();
   const time_point until = after(here.now(), options_.timeout_);
   answer a;
   while (true) {
-    auto asking = ask_once(r, what);
+    auto asking = ask_once(r, i, method);
     a = co_await std::move(asking);
     if (!a.no_descriptor || here.now() >= until) break;
     co_await sleep_for(descriptor_wait);
@@ -163,20 +176,29 @@ task<check_probe::answer> check_probe::ask(check_result& r, http::request what) 
   co_return a;
 }
 
-task<check_probe::answer> check_probe::ask_once(check_result& r, http::request what) {
+task<check_probe::answer> check_probe::ask_once(check_result& r, inquiry& i, const char* method) {
   forget(r);
-  const bool head = what.method() == "HEAD";
+  i.moved.reset();
+  i.content_type.clear();
+  http::request what{method, i.target};
+  what.follow(i.follow).cookies(i.cookies);
+  i.got = what.method() == "GET";
   answer a;
   std::optional<http::response> response;
   try {
     auto sending = client_.send(std::move(what));
     response.emplace(co_await std::move(sending));
-    take_head(r, *response, a);
-    if (!head) {
-      auto reading = read_body(*response);
-      co_await std::move(reading);
+    take_head(r, i, *response, a);
+    if (i.got) {
+      if (i.body && !r.error && !i.moved) {
+        auto reading = i.body(*response);
+        co_await std::move(reading);
+      } else {
+        auto reading = read_body(*response, i);
+        co_await std::move(reading);
+      }
     }
-    r.ok = !r.error;
+    r.ok = !r.error && !i.moved;
   } catch (const http::http_error& e) {
     // A status is the better reason than a body that is cut off besides.
     if (!r.error) {
@@ -200,14 +222,21 @@ task<check_probe::answer> check_probe::ask_once(check_result& r, http::request w
   co_return a;
 }
 
-void check_probe::take_head(check_result& r, const http::response& response, answer& a) const {
+void check_probe::take_head(check_result& r, inquiry& i, const http::response& response,
+                            answer& a) const {
   r.status = response.status();
   r.final_url = response.final_url().display();
   take_redirects(r, response.redirects());
   r.warning = response.certificate_problem().value_or("");
+  i.content_type = response.fields().get("Content-Type").value_or("");
   const auto now = http::wall_now();
   a.outcome.wait = http::rate_limit(response.fields(), now);
-  if (options_.accept_.contains(r.status)) return;
+  if (!i.follow) {
+    i.moved = response.redirect_target();
+    if (i.moved) return;
+  }
+  const status_set& accepted = i.accept != nullptr ? *i.accept : options_.accept_;
+  if (accepted.contains(r.status)) return;
   r.error.emplace(error_kind::status, status_line(r.status, response.reason()));
   a.failed = "status";
   a.outcome.may_pass = may_pass(r.status);
@@ -216,14 +245,14 @@ void check_probe::take_head(check_result& r, const http::response& response, ans
   }
 }
 
-task<> check_probe::read_body(http::response& from) const {
-  if (options_.method_ == check_method::get) {
+/// Of a body that nobody wants, no more than what makes the connection of use.
+task<> check_probe::read_body(http::response& from, const inquiry& i) {
+  if (i.method == check_method::get && i.follow) {
     auto reading = read(from, enough);
     co_await std::move(reading);
   } else {
-    auto reading = read(from, enough_after_head);
-    auto soon = move_on_after(soon_after_head, std::move(reading));
-    (void)co_await std::move(soon);
+    auto leaving = leave_body(from);
+    co_await std::move(leaving);
   }
 }
 

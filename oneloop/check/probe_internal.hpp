@@ -2,12 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/check/check.hpp"
 #include "oneloop/http/client.hpp"
+#include "oneloop/http/cookies.hpp"
 #include "oneloop/task/task.hpp"
 
 namespace oneloop::inline v0::detail {
@@ -22,6 +27,23 @@ struct probe_outcome {
 bool may_pass(const http::http_error& e);
 bool may_pass(int status);
 
+/// One try, in other ways than check_options have it: for crawls.
+struct inquiry {
+  explicit inquiry(url u) : target{std::move(u)} {}
+  url target;  // in place of the result's url
+  check_method method = check_method::automatic;
+  bool follow = true;                         // else a redirect is found in `moved`
+  bool patient = false;                       // where HEAD is told to wait, GET is not asked at once
+  const status_set* accept = nullptr;         // that are OK
+  std::shared_ptr<http::cookie_jar> cookies;  // a new one, if it is null
+  /// Takes the body of an answer to GET that is OK.
+  std::function<task<>(http::response&)> body;
+
+  std::optional<url> moved;   // it redirects there: then the result is neither OK nor has an error
+  std::string content_type;   // as the server said
+  bool got = false;           // by GET
+};
+
 /// One client, for tries on any loops and threads.
 class check_probe {
  public:
@@ -31,6 +53,8 @@ class check_probe {
 
   /// Tries one input: fills the result anew, but for its url, attempts and time.
   task<probe_outcome> try_once(check_result& r);
+  task<probe_outcome> try_once(check_result& r, inquiry& i);
+  [[nodiscard]] http::client& client() noexcept { return client_; }
   task<> close() { return client_.close(); }
 
  private:
@@ -40,14 +64,17 @@ class check_probe {
     bool no_descriptor = false;
   };
 
-  task<answer> ask(check_result& r, http::request what);
-  task<answer> ask_once(check_result& r, http::request what);
-  void take_head(check_result& r, const http::response& response, answer& a) const;
-  task<> read_body(http::response& from) const;
+  task<answer> ask(check_result& r, inquiry& i, const char* method);
+  task<answer> ask_once(check_result& r, inquiry& i, const char* method);
+  void take_head(check_result& r, inquiry& i, const http::response& response, answer& a) const;
+  static task<> read_body(http::response& from, const inquiry& i);
 
   const check_options& options_;
   http::client client_;
 };
+
+/// Reads so much of a body that nobody wants that its connection can be used again, or little.
+task<> leave_body(http::response& from);
 
 /// What the last try left in it is nothing any more.
 void forget(check_result& r);

@@ -47,7 +47,7 @@ std::string_view without_port(std::string_view host) noexcept {
 
 bool is_loopback(std::string_view host) noexcept {
   const auto name = without_port(host);
-  return name == "localhost" || name.ends_with(".localhost") || name == "[::1]" ||
+  return host.empty() || name == "localhost" || name.ends_with(".localhost") || name == "[::1]" ||
          (name.starts_with("127.") && name.find_first_not_of("0123456789.") == name.npos);
 }
 
@@ -201,6 +201,8 @@ void host_limiter::push(std::string_view name, item i, duration crawl_delay) {
     s.put(h, now);
   }
 }
+
+time_point host_limiter::next_at() const noexcept { return state_->ready.next(); }
 
 std::optional<host_limiter::turn> host_limiter::try_next() {
   state& s = *state_;

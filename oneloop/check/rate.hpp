@@ -125,7 +125,7 @@ class ONELOOP_API host_limiter {
   host_limiter& operator=(const host_limiter&) = delete;
 
   /// Puts `i` at the end of the host's queue; `name` as in a Host field, in lower case (as
-  /// url::host_header gives it). With a `crawl_delay` (of its robots.txt) there is at least so much
+  /// url::host_header gives it); "" is for what no host is asked for, and has no limit. With a `crawl_delay` (of its robots.txt) there is at least so much
   /// time between two turns of that host, even where a rate allows more.
   void push(std::string_view name, item i, duration crawl_delay = {});
 
@@ -134,6 +134,8 @@ class ONELOOP_API host_limiter {
   [[nodiscard]] task<turn> next();
   /// The same without waiting.
   [[nodiscard]] std::optional<turn> try_next();
+  /// When the next turn may be taken; `never` while there is none, whatever time it is.
+  [[nodiscard]] time_point next_at() const noexcept;
 
   /// The host is not asked for `d` from now on, whatever is said otherwise; a longer pause that it
   /// has stays.

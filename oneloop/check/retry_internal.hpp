@@ -39,21 +39,23 @@ struct retry_rules {
   [[nodiscard]] decision after_try(loop& l, check_result& r, const probe_outcome& o) const;
 };
 
-/// Results by the time at which they are to be tried again; equal times in the order in which they
-/// came. Full at max_pending results or max_bytes; it takes what is under way even then.
-class retry_queue {
+/// What waits for another try, by the time at which that is due; equal times in the order in which
+/// they came. Full at max_pending of them or max_bytes; it takes what is under way even then.
+/// `Item` is a check_result, or something with one as its `result`.
+template <class Item>
+class basic_retry_queue {
  public:
   static constexpr std::size_t max_bytes = std::size_t{16} * 1024 * 1024;
 
-  void push(time_point due, check_result r) {
+  void push(time_point due, Item r) {
     bytes_ += size_of(r);
     heap_.push_back({due, next_++, std::move(r)});
     std::ranges::push_heap(heap_, later);
   }
   /// The first one due. There must be one.
-  check_result pop() {
+  Item pop() {
     std::ranges::pop_heap(heap_, later);
-    check_result r = std::move(heap_.back().result);
+    Item r = std::move(heap_.back().item);
     heap_.pop_back();
     bytes_ -= size_of(r);
     return r;
@@ -69,12 +71,19 @@ class retry_queue {
   struct entry {
     time_point due;
     std::uint64_t order;
-    check_result result;
+    Item item;
   };
   static bool later(const entry& a, const entry& b) noexcept {
     return a.due != b.due ? a.due > b.due : a.order > b.order;
   }
-  static std::size_t size_of(const check_result& r) noexcept {
+  static std::size_t size_of(const Item& i) noexcept {
+    if constexpr (requires { i.result; }) {
+      return size_of_result(i.result);
+    } else {
+      return size_of_result(i);
+    }
+  }
+  static std::size_t size_of_result(const check_result& r) noexcept {
     std::size_t n = r.url.size() + r.final_url.size() + (r.error ? r.error->message().size() : 0);
     for (const auto& step : r.redirects) n += step.from.size() + step.to.size();
     return n;
@@ -84,6 +93,7 @@ class retry_queue {
   std::size_t bytes_ = 0;
   std::uint64_t next_ = 0;
 };
+using retry_queue = basic_retry_queue<check_result>;
 
 /// Hosts that asked for a pause: at most max_hosts of them; more are not remembered.
 class host_pauses {

@@ -311,6 +311,8 @@ task<std::optional<duration>> robots_cache::state::ask_once(const std::string& o
     });
   } catch (const http::http_error& e) {
     file.error.emplace(e.kind(), e.what());
+    file.host_failed = e.phase() == "dns" || e.phase() == "connect" || e.phase() == "proxy" ||
+                       e.phase() == "tls";
     if (detail::may_pass(e)) again = duration::zero();
   } catch (const error& e) {
     // Not the site's fault: this process is out of descriptors, or the like.
@@ -350,6 +352,14 @@ robots_cache::robots_cache(http::client& client, nursery& fetches, robots_option
 robots_cache::~robots_cache() = default;
 
 std::size_t robots_cache::size() const noexcept { return state_->origins.size(); }
+
+std::shared_ptr<const robots_file> robots_cache::known(const url& page) const {
+  const auto found = state_->origins.find(page.origin());
+  if (found == state_->origins.end()) return nullptr;
+  const auto& e = found->second;
+  if (!e || !e->file || e->good_until <= context::current().home()->now()) return nullptr;
+  return e->file;
+}
 
 task<std::shared_ptr<const robots_file>> robots_cache::get(url page) {
   state::entry_ref e;

@@ -88,6 +88,7 @@ struct robots_file {
   robots rules;
   int status = 0;                    // of the last response; 0 if there was none
   std::optional<check_error> error;  // why it is unreachable
+  bool host_failed = false;          // its host could not be reached at all: nor could any page
 };
 
 /// How a robots_cache asks. Setters chain.
@@ -156,6 +157,9 @@ class ONELOOP_API robots_cache {
   /// What the origin of `page` says; everything is allowed where it is not http or https. Never
   /// null. Throws closed_error if the nursery was cancelled meanwhile.
   [[nodiscard]] task<std::shared_ptr<const robots_file>> get(url page);
+
+  /// What it remembers of that page's origin; null if it would have to ask.
+  [[nodiscard]] std::shared_ptr<const robots_file> known(const url& page) const;
 
   /// Origins that it remembers or asks right now.
   [[nodiscard]] std::size_t size() const noexcept;

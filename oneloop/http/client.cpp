@@ -47,6 +47,9 @@ std::string_view response::reason() const noexcept { return exchange_->head.reas
 const headers& response::fields() const noexcept { return exchange_->head.fields; }
 const url& response::final_url() const noexcept { return exchange_->target; }
 std::span<const redirect> response::redirects() const noexcept { return exchange_->redirects; }
+std::optional<url> response::redirect_target() const {
+  return detail::redirect_target(status(), fields(), final_url());
+}
 timing response::times() const noexcept { return exchange_->times(); }
 std::uint64_t response::bytes() const noexcept { return exchange_->bytes; }
 std::uint64_t response::wire_bytes() const noexcept { return exchange_->wire_bytes; }

@@ -96,6 +96,7 @@ class client_options {
     max_redirects_ = n;
     return *this;
   }
+  [[nodiscard]] int max_redirects() const noexcept { return max_redirects_; }
   /// Bytes of a response's head. 64 KiB unless said otherwise, never more than 300 KiB.
   client_options& max_head(std::size_t bytes) noexcept {
     max_head_ = bytes;
@@ -368,6 +369,9 @@ class ONELOOP_API response {
   [[nodiscard]] const url& final_url() const noexcept;
   /// The redirects that led there, in order.
   [[nodiscard]] std::span<const redirect> redirects() const noexcept;
+  /// Where this response itself redirects to, for those that do not let the client follow; nothing
+  /// if it is no redirect. Throws http_error (redirect) if that is no place, or not http or https.
+  [[nodiscard]] std::optional<url> redirect_target() const;
   [[nodiscard]] timing times() const noexcept;
   /// Bytes of the body that have been read so far, after decoding.
   [[nodiscard]] std::uint64_t bytes() const noexcept;

@@ -1,0 +1,129 @@
+// Files and directories as a site without a server.
+#include <unistd.h>
+
+#include "oneloop/check/crawl_test.hpp"
+
+namespace oneloop {
+namespace {
+
+using namespace test;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+class crawl_local : public crawl_test {
+ protected:
+  crawl_local() : before{std::filesystem::current_path()} {
+    std::filesystem::current_path(here.path());
+  }
+  ~crawl_local() override { std::filesystem::current_path(before); }
+  folder here;
+  std::filesystem::path before;
+};
+
+TEST_F(crawl_local, a_directory_is_all_documents_below_it) {
+  here.write("docs/a.md", "# One\n[b](b.html?x#y) [up](../docs/) [none](none.md)\n");
+  here.write("docs/b.html", R"(<a href="/sub/c%20d.html">c</a><img src="i.png"><a href="sub">d</a>)");
+  here.write("docs/sub/c d.html", R"(<a href="../a.md#one">a</a><a href="../a.md#two">a</a>)");
+  here.write("docs/i.png", "png");
+  here.write("docs/.git/x.html", R"(<a href="nowhere">x</a>)");
+  const auto report = crawled({"docs"}, quick().fragments(true));
+  EXPECT_THAT(broken(), ElementsAre("docs/a.md -> docs/none.md (No such file or directory)"));
+  ASSERT_EQ(report.broken.size(), 1u);
+  EXPECT_EQ(report.broken[0].url, "docs/none.md");
+  ASSERT_EQ(report.broken[0].sources.size(), 1u);
+  EXPECT_EQ(report.broken[0].sources[0].place.line, 2u);
+  EXPECT_EQ(report.pages, 3u);
+  ASSERT_EQ(report.fragments.size(), 2u);
+  std::vector<std::string> missing;
+  for (const auto& f : report.fragments) missing.push_back(f.url + "#" + f.fragment);
+  EXPECT_THAT(missing, UnorderedElementsAre("docs/b.html#y", "docs/a.md#two"));
+}
+
+TEST_F(crawl_local, a_file_leads_to_those_beside_it_and_names_stay_as_given) {
+  here.write("x/README.md", "[next](sub/n.md) [out](../secret.html) [web](http://a.test/gone)\n");
+  here.write("x/sub/n.md", "[gone](gone.md)\n");
+  here.write("secret.html", R"(<a href="never-read">x</a>)");
+  page("/", "");
+  const auto report = crawled({"./x/README.md"}, quick());
+  EXPECT_THAT(broken(),
+              UnorderedElementsAre("./x/sub/n.md -> ./x/sub/gone.md (No such file or directory)",
+                                   "./x/README.md -> http://a.test/gone (404 Not Found)"));
+  EXPECT_EQ(report.pages, 2u);
+  EXPECT_THAT(log, ElementsAre("HEAD a.test/gone", "GET a.test/gone"));
+}
+
+TEST_F(crawl_local, links_out_of_the_tree_are_not_read) {
+  here.write("secret/s.html", R"(<a href="never-read">x</a>)");
+  here.write("docs/a.html", R"(<a href="link.html">l</a><a href="up/s.html">u</a>)");
+  std::filesystem::create_symlink("../secret/s.html", here.path("docs/link.html"));
+  std::filesystem::create_directory_symlink("../secret", here.path("docs/up"));
+  const auto report = crawled({"docs/"}, quick());
+  EXPECT_THAT(broken(), IsEmpty());
+  EXPECT_EQ(report.pages, 1u);
+  EXPECT_EQ(report.urls, 3u);
+}
+
+TEST_F(crawl_local, pages_of_the_web_lead_to_no_files) {
+  here.write("secret.html", "x");
+  page("/", "<a href=\"file://" + here.path("secret.html") + "\">x</a>");
+  redirect("/r", "file://" + here.path("secret.html"));
+  const auto report = crawled({"a.test", "a.test/r", "secret.html"}, quick());
+  ASSERT_EQ(all<crawl_skipped_link>().size(), 1u);
+  EXPECT_EQ(all<crawl_skipped_link>()[0].why, crawl_skip_reason::scheme);
+  ASSERT_EQ(report.broken.size(), 1u);
+  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::redirect);
+}
+
+TEST_F(crawl_local, offline_asks_nobody) {
+  here.write("a.html", R"(<a href="http://a.test/">x</a><a href="b.html">b</a>)");
+  page("/", "");
+  const auto report = crawled({"a.html", "http://a.test/x"}, quick().offline(true));
+  EXPECT_THAT(log, IsEmpty());
+  EXPECT_THAT(broken(), ElementsAre("a.html -> b.html (No such file or directory)"));
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::offline)], 2u);
+}
+
+TEST_F(crawl_local, a_root_and_a_base_for_links) {
+  here.write("pages/a.html", R"(<a href="/top.html">x</a><a href="b.html">b</a>)");
+  here.write("site/top.html", "");
+  here.write("pages/b.html", "");
+  auto report = crawled({"pages/a.html"}, quick().root_dir("site"));
+  EXPECT_THAT(broken(), IsEmpty());
+  EXPECT_EQ(report.pages, 3u);
+  page("/x/b.html", "");
+  report = crawled({"pages/a.html"}, quick().base(*url::parse("http://a.test/x/")));
+  EXPECT_THAT(broken(), ElementsAre("pages/a.html -> http://a.test/top.html (404 Not Found)"));
+  EXPECT_THAT(log, UnorderedElementsAre("HEAD a.test/top.html", "GET a.test/top.html",
+                                        "HEAD a.test/x/b.html"));
+}
+
+TEST_F(crawl_local, urls_are_asked_for_under_another_name) {
+  here.write("built/index.html", R"(<a href="http://a.test/gone.html">x</a>)");
+  page("/", R"(<a href="http://prod.test/index.html">x</a><a href="http://prod.test/no.html">x</a>)");
+  const auto report =
+      crawled({"a.test"}, quick().frontier(frontier_options{}.internal("prod.test"))
+                              .remap("^http://prod\\.test/(.*)$", "file://" + here.path("built") + "/\\1"));
+  EXPECT_THAT(broken(),
+              ElementsAre("http://a.test/ -> http://prod.test/no.html (No such file or directory)"));
+  EXPECT_EQ(asked("GET prod.test/index.html"), 0);
+}
+
+TEST_F(crawl_local, a_directory_that_is_linked_leads_to_its_index) {
+  here.write("a.html", R"(<a href="sub/">x</a><a href="empty">y</a>)");
+  here.write("sub/index.html", R"(<a href="gone.html">x</a>)");
+  here.write("empty/x", "");
+  const auto report = crawled({"a.html"}, quick());
+  EXPECT_THAT(broken(), ElementsAre("sub/index.html -> sub/gone.html (No such file or directory)"));
+  EXPECT_THAT(report.redirects, IsEmpty());
+}
+
+TEST_F(crawl_local, a_start_that_is_neither_a_url_nor_there_is_an_error) {
+  for (const std::string start : {"docs", "./a.b", "/no/such", "ftp://x/", "http://"}) {
+    EXPECT_THROW(crawled({start}, quick()), error) << start;
+  }
+}
+
+}  // namespace
+}  // namespace oneloop

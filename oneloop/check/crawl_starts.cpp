@@ -1,0 +1,149 @@
+// Where a crawl begins: what was given, and what earlier runs did.
+#include <functional>
+#include <utility>
+
+#include "oneloop/base/error.hpp"
+#include "oneloop/check/crawl_run_internal.hpp"
+#include "oneloop/task/region.hpp"
+#include "oneloop/thread/to_thread.hpp"
+
+namespace oneloop::inline v0::detail {
+namespace {
+
+/// A URL as people write it: "example.org/x" is one, too.
+url start_url(const std::string& text) {
+  const auto fail = [&](std::string_view why) {
+    throw error{make_error_code(errc::misuse),
+                "\"" + text + "\" is neither a URL nor there: " + std::string{why}};
+  };
+  if (text.find("://") != text.npos || text.starts_with("file:")) {
+    auto u = url::parse(text);
+    if (!u) fail(u.error().message());
+    return *std::move(u);
+  }
+  const std::string_view host = std::string_view{text}.substr(0, text.find('/'));
+  if (host.find_first_of(".:") == host.npos && host != "localhost") {
+    fail("No such file or directory");
+  }
+  if (host.empty() || host.starts_with('.')) fail("No such file or directory");
+  auto u = url::parse("http://" + text);
+  if (!u) fail(u.error().message());
+  return *std::move(u);
+}
+
+}  // namespace
+
+task<> crawl_run::claim_starts() {
+  std::vector<url> begin;
+  auto look = [&] {
+    if (!settings_.root_dir.empty()) local_.root_dir(settings_.root_dir);
+    for (const auto& text : starts_) {
+      auto documents = local_.add(text);
+      if (!documents) {
+        begin.push_back(start_url(text));
+        continue;
+      }
+      for (const auto& path : *documents) begin.push_back(url_of_path(path));
+    }
+  };
+  auto looking = [&]() -> task<> { co_await to_thread(std::ref(look)); };
+  co_await looking();
+  const bool files = std::ranges::any_of(begin, [](const url& u) { return u.scheme() == "file"; });
+  if (files || !local_.empty()) settings_.take_files();
+  so_far_.start = starts_;
+  frontier_.emplace(settings_.frontier);
+  if (!settings_.state_file.empty()) {
+    auto opening = crawl_state::open(settings_.state_file, settings_.identity(starts_));
+    state_.emplace(co_await std::move(opening));
+    auto restoring = restore();
+    co_await std::move(restoring);
+  }
+  for (const auto& u : begin) {
+    const auto claim = frontier_->start(u);
+    if (!claim.id) {
+      throw error{make_error_code(errc::misuse),
+                  "\"" + u.display() + "\": \"" + std::string{u.scheme()} + ":\" is not crawled"};
+    }
+    auto& mark = ledger_[*claim.id];
+    mark.start = mark.navigated = 1;
+  }
+  outcome earlier = settle_waiting(false);
+  auto publishing = publish(std::move(earlier));
+  co_await std::move(publishing);
+}
+
+task<> crawl_run::restore() {
+  so_far_.resumed = state_->resumed();
+  auto restoring = state_->restore(*frontier_, [this](saved_verdict v) { take_up(std::move(v)); });
+  co_await std::move(restoring);
+  take_up_fragments();
+}
+
+void crawl_run::take_up(saved_verdict v) {
+  auto record = url_record::of(v.more);
+  const url_id id = v.id;
+  for (const url_id to : record.navigated) ledger_[to].navigated = 1;
+  for (const url_id to : record.anchored) ledger_[to].anchors = 1;
+  for (auto& l : record.fragments) {
+    l.page = id;
+    unknown_fragments_.push_back(std::move(l));
+  }
+  for (const auto& l : record.false_links) keep_false_link(id, l);
+  if (record.anchors) fragments_.know(id, *std::move(record.anchors));
+  if (record.moved) ledger_.move(id, *record.moved);
+  count(record);
+  if (const auto at = url::parse(v.result.url); at && at->is_http()) {
+    note_host(at->host_header(), v.result, static_cast<std::uint64_t>(v.result.attempts));
+  }
+  auto& mark = ledger_[id];
+  mark.status = static_cast<std::uint16_t>(v.result.status);
+  if (record.pending) {
+    ledger_.wait(id, record.moved->to,
+                 {static_cast<std::uint32_t>(v.result.attempts), v.result.times.total});
+    return;
+  }
+  ++so_far_.urls;
+  mark.settled = 1;
+  mark.ok = v.result.ok;
+  mark.read = record.read || record.anchors;
+  mark.asked = record.asked;
+  if (!v.result.ok) {
+    ledger_.bad(id, {v.result.status, *v.result.error});
+  } else if (!record.moved) {
+    frontier_->forget_sources(id);
+  }
+}
+
+/// Links to places, as earlier runs left them. What could be told of them was told then.
+void crawl_run::take_up_fragments() {
+  url_record none;
+  for (auto& l : std::exchange(unknown_fragments_, {})) {
+    l.to = ledger_.end_of(l.to);
+    if (fragments_.knows(l.to)) {
+      check_fragment(fragments_.anchors(l.to), l, nullptr);
+    } else {
+      outcome nothing;
+      take_fragment(std::move(l), none, nothing);
+    }
+  }
+}
+
+/// Redirects whose end has its verdict: after a resume; with `all` also those whose end will never
+/// have one.
+crawl_run::outcome crawl_run::settle_waiting(bool all) {
+  outcome out;
+  for (const url_id to : ledger_.waited_for()) {
+    auto& mark = ledger_[to];
+    if (all && mark.settled == 0 && mark.moved == 0) {
+      mark.skipped = mark.settled = 1;
+      mark.why = static_cast<std::uint16_t>(crawl_skip_reason::limit);
+    }
+    if (mark.settled == 0) continue;
+    std::vector<verdict> ready;
+    for (const auto& [from, p] : ledger_.take_waiting(to)) ready.push_back(end_of_move(from, p));
+    settle_all(std::move(ready), out);
+  }
+  return out;
+}
+
+}  // namespace oneloop::inline v0::detail

@@ -1,0 +1,221 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "oneloop/base/error.hpp"
+#include "oneloop/check/local_internal.hpp"
+#include "oneloop/loop/descriptor.hpp"
+
+namespace oneloop::inline v0::detail {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool inside(std::string_view path, std::string_view directory) noexcept {
+  return path.starts_with(directory) &&
+         (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+std::string without_slash(std::string text) {
+  while (!text.empty() && text.back() == '/') text.pop_back();
+  return text;
+}
+
+[[noreturn]] void fail(const std::string& given, std::error_code why) {
+  throw error{why, given + ": " + why.message()};
+}
+
+std::string real_path(const std::string& given) {
+  std::error_code why;
+  const auto real = fs::canonical(given, why);
+  if (why) fail(given, why);
+  return without_slash(real.string());
+}
+
+/// All documents below a directory. What begins with a dot is left out, and so are links that lead
+/// out of it.
+void collect(const std::string& directory, const std::string& top, int depth,
+             std::vector<std::string>& to) {
+  std::vector<fs::directory_entry> entries;
+  std::error_code why;
+  for (fs::directory_iterator at{directory, why}; !why && at != fs::directory_iterator{};
+       at.increment(why)) {
+    if (!at->path().filename().string().starts_with('.')) entries.push_back(*at);
+  }
+  if (why) fail(directory, why);
+  std::ranges::sort(entries, {}, [](const auto& e) { return e.path().string(); });
+  for (const auto& e : entries) {
+    const std::string path = e.path().string();
+    std::error_code ignored;
+    if (e.is_symlink(ignored)) {
+      const auto real = fs::canonical(e.path(), ignored);
+      // A directory that is linked may be one above.
+      if (ignored || !inside(real.string(), top) || fs::is_directory(real, ignored)) continue;
+    }
+    if (e.is_directory(ignored)) {
+      if (depth < local_site::max_depth) collect(path, top, depth + 1, to);
+    } else if (e.is_regular_file(ignored) &&
+               html::media_of("", path, "x").kind != html::document_kind::none) {
+      if (to.size() >= local_site::max_documents) {
+        throw error{make_error_code(errc::limit_exceeded), top + ": more than a million documents"};
+      }
+      to.push_back(path);
+    }
+  }
+}
+
+std::error_code read_all(int fd, std::uint64_t size, std::string& to) {
+  to.resize(size);
+  std::size_t n = 0;
+  while (n < to.size()) {
+    const auto got = ::read(fd, to.data() + n, to.size() - n);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_code(errno);
+    if (got == 0) break;
+    n += static_cast<std::size_t>(got);
+  }
+  to.resize(n);
+  return {};
+}
+
+}  // namespace
+
+url url_of_path(std::string_view path) {
+  std::string text{"file://"};
+  for (const char c : path) {
+    if (c == '%' || c == '\\') {
+      text += c == '%' ? "%25" : "%5C";
+    } else {
+      text += percent_encode(std::string_view{&c, 1}, percent_set::path);
+    }
+  }
+  auto u = url::parse(text);
+  if (!u) throw error{u.error(), std::string{path} + ": " + u.error().message()};
+  return *std::move(u);
+}
+
+std::optional<std::string> path_of_url(const url& u) {
+  if (!u.host().empty() && u.host() != "localhost") return {};
+  std::string path = percent_decode(u.path());
+  if (path.find('\0') != path.npos) return {};
+  return path;
+}
+
+void local_site::root_dir(const std::string& directory) {
+  root_dir_ = real_path(directory);
+  std::error_code ignored;
+  if (!fs::is_directory(*root_dir_ + "/", ignored)) {
+    fail(directory, std::make_error_code(std::errc::not_a_directory));
+  }
+  roots_.push_back({*root_dir_, without_slash(directory) + "/", true});
+}
+
+std::optional<std::vector<std::string>> local_site::add(const std::string& given) {
+  std::error_code why;
+  const auto status = fs::status(given, why);
+  if (!fs::exists(status)) return {};
+  std::vector<std::string> documents;
+  if (fs::is_directory(status)) {
+    root r{real_path(given), without_slash(given) + "/", true};
+    collect(r.path.empty() ? "/" : r.path, r.path, 0, documents);
+    roots_.push_back(std::move(r));
+    return documents;
+  }
+  // Beside it, by its real name; a link is a document under the name that was given.
+  const auto slash = given.rfind('/');
+  const std::string directory = slash == given.npos ? "" : given.substr(0, slash + 1);
+  const std::string real = real_path(directory.empty() ? "." : directory);
+  documents.push_back(real + "/" + given.substr(directory.size()));
+  roots_.push_back({real, directory, false});
+  return documents;
+}
+
+const local_site::root* local_site::root_around(std::string_view path) const {
+  const root* best = nullptr;
+  for (const auto& r : roots_) {
+    if (inside(path, r.path) && (best == nullptr || r.path.size() > best->path.size())) best = &r;
+  }
+  return best;
+}
+
+std::string local_site::name_of(std::string_view path) const {
+  const root* r = root_around(path);
+  if (r == nullptr) return std::string{path};
+  return r->prefix + std::string{path.substr(std::min(path.size(), r->path.size() + 1))};
+}
+
+std::optional<std::string> local_site::root_of(std::string_view path) const {
+  if (root_dir_) return root_dir_;
+  const root* best = nullptr;
+  for (const auto& r : roots_) {
+    if (r.directory && inside(path, r.path) &&
+        (best == nullptr || r.path.size() < best->path.size())) {
+      best = &r;
+    }
+  }
+  if (best == nullptr) return {};
+  return best->path;
+}
+
+bool local_site::may_read(const std::string& path) const {
+  std::error_code why;
+  const auto real = fs::canonical(path, why);
+  return !why && root_around(real.string()) != nullptr;
+}
+
+local_answer local_site::look(const std::string& path, bool wanted, std::uint64_t most) const {
+  local_answer a;
+  struct ::stat is{};
+  if (::stat(path.c_str(), &is) != 0) {
+    a.error = system_code(errno);
+    return a;
+  }
+  if (S_ISDIR(is.st_mode)) {
+    a.what = local_answer::kind::directory;
+    struct ::stat index{};
+    a.has_index = ::stat((without_slash(path) + "/index.html").c_str(), &index) == 0 &&
+                  S_ISREG(index.st_mode);
+    return a;
+  }
+  if (path.ends_with('/')) {
+    a.error = std::make_error_code(std::errc::not_a_directory);
+    return a;
+  }
+  a.what = S_ISREG(is.st_mode) ? local_answer::kind::file : local_answer::kind::other;
+  a.bytes = static_cast<std::uint64_t>(is.st_size);
+  if (a.what != local_answer::kind::file || !wanted || !may_read(path)) return a;
+  // It may have become something else meanwhile: a pipe would wait for ever.
+  const int opened = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (opened < 0 || ::fstat(opened, &is) != 0) {
+    a.error = system_code(errno);
+    a.what = local_answer::kind::missing;
+    if (opened >= 0) ::close(opened);
+    return a;
+  }
+  const auto fd = descriptor::adopt(opened);
+  if (!S_ISREG(is.st_mode)) {
+    a.what = local_answer::kind::other;
+    return a;
+  }
+  a.bytes = static_cast<std::uint64_t>(is.st_size);
+  std::string first;
+  a.error = read_all(fd.fd(), std::min<std::uint64_t>(a.bytes, 4096), first);
+  a.media = html::media_of("", path, first).kind;
+  if (!a.error && a.media != html::document_kind::none) {
+    a.too_large = a.bytes > most;
+    if (!a.too_large) {
+      a.error = read_all(fd.fd(), a.bytes - first.size(), a.text);
+      a.text.insert(0, first);
+    }
+  }
+  if (a.error) a.what = local_answer::kind::missing;
+  return a;
+}
+
+}  // namespace oneloop::inline v0::detail
