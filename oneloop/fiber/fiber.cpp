@@ -41,6 +41,14 @@ void set_fiber_stacks(loop& l, stack_pool_options options) {
 }
 
 namespace detail {
+namespace {
+
+// Whose stack the thread is on: while a fiber waits for a task, its context does not know.
+// Not inlined: see switch.hpp.
+constinit thread_local fiber_stack* t_running = nullptr;
+[[gnu::noinline]] fiber_stack*& running() noexcept { return t_running; }
+
+}  // namespace
 
 fiber_stack::fiber_stack(context& self) noexcept : parking{park}, home_{*self.home()} {
   self.parks = this;
@@ -77,13 +85,15 @@ void fiber_stack::resume(ready_item& item) noexcept {
   auto& self = static_cast<context&>(item);
   auto& fiber = of(self);
   fiber.home_.active = &self;
+  fiber_stack* const around = std::exchange(running(), &fiber);
   fiber.switch_->resume();
+  running() = around;
   if (!fiber.switch_->finished()) return;
   fiber.give_back();  // at once: the next fiber finds it warm
 }
 
-void fiber_stack::park(context& c) {
-  auto& fiber = of(c);
+void fiber_stack::park(context&) {
+  fiber_stack& fiber = *running();
   fiber.home_.note_progress();
   fiber.switch_->suspend();
 }

@@ -20,10 +20,7 @@ std::uint32_t next_without_a_loop() noexcept {
 
 context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
                  spawn_info info)
-    : waiter{home, resume},
-      scope_{&scope},
-      parent_{parent},
-      info_{info} {
+    : waiter{home, resume}, scope_{&scope}, parent_{parent}, info_{info} {
   model_.store(static_cast<std::uint8_t>(kind), std::memory_order_relaxed);
   ordinal_ = home != nullptr ? home->next_ordinal() : next_without_a_loop();
   scope.attach(*this);
