@@ -29,6 +29,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -131,9 +132,15 @@ class check_options {
     return *this;
   }
   /// How requests are sent: connections, TLS, proxies, header fields, redirects and so on. Its
-  /// total_timeout is replaced by `timeout`, and its cookies by those of each check.
+  /// total_timeout is replaced by `timeout`, and its cookies by `cookies`.
   check_options& client(http::client_options options) {
     client_ = std::move(options);
+    return *this;
+  }
+  /// Cookies from and to this jar, in all checks (each try has cookies of its own, unless said
+  /// otherwise). With check_model::processes it is that of each worker's options.
+  check_options& cookies(std::shared_ptr<http::cookie_jar> jar) noexcept {
+    cookies_ = std::move(jar);
     return *this;
   }
   /// How long, after a cancel, the sink may still take for what is left (10 s).
@@ -163,6 +170,7 @@ class check_options {
   duration last_words_ = std::chrono::seconds{10};
   status_set accept_ = status_set{}.add(200, 299);
   http::client_options client_;
+  std::shared_ptr<http::cookie_jar> cookies_;
   check_progress* progress_ = nullptr;
 };
 

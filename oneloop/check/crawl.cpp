@@ -194,7 +194,8 @@ task<> crawl_run::hand_out_one(url_id id) {
   }
   const bool denied = file && !file->rules.allows(target);
   if (!settings_.offline && !denied) {
-    const duration delay = file ? file->rules.crawl_delay().value_or(duration::zero()) : duration::zero();
+    const duration delay =
+        file ? file->rules.crawl_delay().value_or(duration::zero()) : duration::zero();
     limiter_.push(target.host_header(), id, delay);
     co_return;
   }
@@ -222,7 +223,6 @@ task<> crawl_run::ask_robots(url_id id, url target) {
   const std::string origin = target.origin();
   auto asking = robots_->get(target);
   const auto file = co_await std::move(asking);
-  ++hosts_[target.host_header()].requests;
   if (file->said == robots_file::answer::unreachable && !file->host_failed) {
     std::vector<crawl_event> note;
     note.emplace_back(crawl_note{"robots.txt of " + origin + ": " + file->error->message() +
@@ -321,7 +321,8 @@ void crawl_run::note_progress() {
   p.bad = ledger_.all_bad().size();
   p.running = running_;
   p.retries = later_.size();
-  p.queued = frontier_->waiting() + (open_ > running_ + later_.size() ? open_ - running_ - later_.size() : 0);
+  p.queued = frontier_->waiting() +
+             (open_ > running_ + later_.size() ? open_ - running_ - later_.size() : 0);
   const time_point now = loop_.now();
   if (now - looked_at_hosts_ < host_count_interval) return;
   looked_at_hosts_ = now;

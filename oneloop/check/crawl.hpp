@@ -1,6 +1,6 @@
 // Crawling: from some start pages to everything that they lead to, with a verdict on each link.
 //
-//     auto options = oneloop::crawl_options{}.robots(true).per_host(4);
+//     auto options = oneloop::crawl_options{}.fragments(true);
 //     auto print = [](oneloop::crawl_event e) -> oneloop::task<> {
 //       if (auto* b = std::get_if<oneloop::crawl_broken_link>(&e)) {
 //         fmt::print("Broken link {} -> {}\n", b->source.page, b->url);
@@ -10,19 +10,36 @@
 //     auto report = co_await oneloop::crawl({"http://example.org/"}, print, std::move(options));
 //     return report.broken.empty() ? 0 : 1;
 //
-// *Starts* are URLs, and files and directories of this machine, which are read as a site without a
-// server: a directory stands for all documents below it. Pages of the site (frontier.hpp) are
+// *Starts* are URLs, and files and directories of this machine, which are read as a site without
+// a server: a directory stands for all documents below it. Pages of the site (frontier.hpp) are
 // read and their links followed; what they lead to elsewhere is asked for once and not followed.
 // *Each URL once*: a URL is claimed when it is found (frontier.hpp), and asked for with success
-// once, whoever links to it; the hops of a redirect are URLs like any other and share the verdict.
-// More requests than that only for a HEAD that was refused, and for what is tried again.
+// once, whoever links to it; the hops of a redirect are URLs like any other and share the
+// verdict. More requests than that only for a HEAD that was refused, and for what is tried again.
+// *How*: pages of the site, and what may be one (a picture's link without a picture's name), are
+// asked for by GET, everything else (external links, images, pages at the last level) by HEAD, and
+// by GET where HEAD is refused. With fragments,
+// what they lead to is asked for by GET, too; if that turns out after a HEAD, by one more
+// request.
+// *Redirects* lead to one more URL, under the same rules; the verdict on the redirect is the one
+// on its end. Where that is skipped (external, robots.txt), the redirect is fine.
+// *Links that crawlers are asked not to follow* (rel=nofollow, <meta name=robots>) are checked
+// and, as long as robots.txt is heeded, not followed.
+// *Files* are read below a directory that was given, beside a file that was given and in
+// `root_dir`; anywhere else it is only looked whether they exist. In directories, names that
+// begin with a dot are passed over, and so are links that lead out of them. A directory that is
+// linked leads to its index.html, if it has one. "/" is `root_dir`, else the directory that was
+// given. Queries are left out. Pages of the web lead to no files.
 // *Retries* come at the end, when nothing fresh is left, and are those of check_urls (check.hpp).
 // A host that asks for a pause (429, Retry-After) is left alone meanwhile, and only that host.
 // *Events* come as things are found, each one after the verdict behind it has been committed, if
-// there is a state file: what was told is never lost.
+// there is a state file: what was told is never lost. What goes on from a state file asks again
+// for what was under way, and for each origin's robots.txt, which may be another by now.
 //
-// Everything runs on the loop of whoever awaits. Memory: see frontier.hpp; beside it only what is
-// broken is kept, the anchors of pages that fragments lead to, and what is under way.
+// Everything runs on the loop of whoever awaits. Memory: see frontier.hpp; beside it 4 bytes a
+// URL, what is broken or redirects, and what is under way (a page under way: its text, so at most
+// max_page). With fragments also the anchors of the pages that were read, up to 32 MiB; more are
+// kept in a file without a name.
 #pragma once
 
 #include <array>
@@ -52,15 +69,15 @@ class crawl_settings;
 
 /// Why a link was not checked.
 enum class crawl_skip_reason : std::uint8_t {
-  scheme,     // "data:", "javascript:" and others that nobody asks for
-  mail,       // "mailto:", unless its address is to be checked
-  telephone,  // "tel:", the same
-  excluded,   // by a pattern, or included by none
-  external,   // not of the site, and those are skipped
-  robots,     // the site's robots.txt does not allow it
-  trap,       // too much like a page that makes up links without end
-  limit,      // there were `limit` pages before it
-  offline,    // it would take a network
+  scheme,      // "data:", "javascript:" and others that nobody asks for
+  mail,        // "mailto:", unless its address is to be checked
+  telephone,   // "tel:", the same
+  excluded,    // by a pattern, or included by none
+  external,    // not of the site, and those are skipped
+  robots,      // the site's robots.txt does not allow it
+  trap,        // too much like a page that makes up links without end
+  limit,       // there were `limit` pages before it
+  offline,     // it would take a network
   hint,        // <link rel=preconnect> and its kin: a host, no document
   submission,  // where a form sends its data, and what is pinged: asking might do something there
 };
@@ -86,8 +103,9 @@ struct crawl_verdict {
   std::string content_type;  // as the server said; "" if it said nothing
 };
 
-/// A link that leads to a bad URL: each link, also those found after the verdict; of one place
-/// once. A bad start page that nobody links to is told once, with a `source` without a page.
+/// A link that leads to a bad URL: of those found before the verdict the first
+/// frontier_options::sources, later ones all; of one place once. A bad start page that nobody links
+/// to is told once, with a `source` without a page.
 struct crawl_broken_link {
   std::string url;  // without user and password
   int status = 0;   // 0: there was no response
@@ -103,7 +121,8 @@ struct crawl_broken_fragment {
   crawl_source source;
 };
 
-/// A link that was found and is not checked.
+/// A link that was found and is not checked. Links to what is not asked for because of robots.txt
+/// are told as those of crawl_broken_link are.
 struct crawl_skipped_link {
   std::string url;  // or what the page said, where that is none
   crawl_skip_reason why;
@@ -137,14 +156,14 @@ using crawl_sink = std::move_only_function<task<>(crawl_event)>;
 
 /// What goes on while a crawl runs.
 struct crawl_progress {
-  std::uint64_t pages = 0;         // read
-  std::uint64_t links = 0;         // found
-  std::uint64_t urls = 0;          // claimed
-  std::uint64_t done = 0;          // that have a verdict
-  std::uint64_t bad = 0;           // of them
-  std::uint64_t queued = 0;        // to be asked
-  std::uint64_t running = 0;       // under way
-  std::uint64_t retries = 0;       // that wait for another try
+  std::uint64_t pages = 0;          // read
+  std::uint64_t links = 0;          // found
+  std::uint64_t urls = 0;           // claimed
+  std::uint64_t done = 0;           // that have a verdict
+  std::uint64_t bad = 0;            // of them
+  std::uint64_t queued = 0;         // to be asked
+  std::uint64_t running = 0;        // under way
+  std::uint64_t retries = 0;        // that wait for another try
   std::uint64_t hosts_waiting = 0;  // with something queued that must not be asked yet
 };
 
@@ -153,15 +172,14 @@ struct crawl_broken_url {
   std::string url;  // without user and password
   int status = 0;
   check_error error;
-  std::vector<crawl_source> sources;  // the first frontier_options::sources of them, or all of them
-                                      // with a state file
+  std::vector<crawl_source> sources;  // the first frontier_options::sources of them
   std::uint64_t linked = 0;           // links to it, in all
 };
 
-/// A redirect that was followed: people may want to write its end into their pages.
+/// A redirect that pages lead to, and whose end is fine: people may want to write that into them.
 struct crawl_redirect {
   int status = 0;
-  std::string from, to;
+  std::string from, to;               // `to`: the end
   std::vector<crawl_source> sources;  // links to `from`, as above
 };
 
@@ -178,10 +196,11 @@ struct crawl_host {
 /// What a crawl came to, in all its runs.
 struct crawl_report {
   std::vector<std::string> start;
-  std::uint64_t pages = 0;  // read
-  std::uint64_t links = 0;  // found in them
-  std::uint64_t urls = 0;   // with a verdict
-  std::vector<crawl_broken_url> broken;  // in the order in which they were found
+  std::uint64_t pages = 0;               // read
+  std::uint64_t links = 0;               // found in them
+  std::uint64_t urls = 0;                // with a verdict
+  std::vector<crawl_broken_url> broken;  // in the order in which they were found, and last what is
+                                         // no URL; none that only redirects lead to
   std::vector<crawl_broken_fragment> fragments;
   std::vector<crawl_redirect> redirects;
   std::array<std::uint64_t, crawl_skip_reasons> skipped{};
@@ -244,8 +263,8 @@ class crawl_options {
     code_blocks_ = on;
     return *this;
   }
-  /// Whether the address in a "mailto:", or the number in a "tel:", is looked at (false). Nothing is
-  /// sent: it has to have the form of one.
+  /// Whether the address in a "mailto:", or the number in a "tel:", is looked at (false). Nothing
+  /// is sent: it has to have the form of one.
   crawl_options& mail(bool on) noexcept {
     mail_ = on;
     return *this;
@@ -274,9 +293,9 @@ class crawl_options {
     root_dir_ = std::move(directory);
     return *this;
   }
-  /// URLs that `pattern` (RE2) matches are asked for under another name: what matched is replaced by
-  /// `to`, in which \1 to \9 stand for groups. "file:" URLs may come of it. In order, each at most
-  /// once a URL. Reports name the URL as the page has it.
+  /// URLs that `pattern` (RE2) matches are asked for under another name: what matched is replaced
+  /// by `to`, in which \1 to \9 stand for groups. "file:" URLs may come of it. In order, each at
+  /// most once a URL. Reports name the URL as the page has it.
   crawl_options& remap(std::string pattern, std::string to) {
     remap_.emplace_back(std::move(pattern), std::move(to));
     return *this;
@@ -333,10 +352,10 @@ class crawl_options {
 /// that exists as a file is one. Everything given by value lives as long as the task.
 ///
 /// Cancellation: no new requests; what is under way is given up and has no verdict. The state file
-/// is closed whole, so that the same crawl goes on from there. Then it throws `cancelled`; `partial`,
-/// if given, holds the report up to then.
-/// Errors: a start that is neither a URL nor there, a pattern that is none, a state file of another
-/// crawl or in use: error, which names it. What `sink` throws ends the crawl and is thrown on.
+/// is closed whole, so that the same crawl goes on from there. Then it throws `cancelled`;
+/// `partial`, if given, holds the report up to then. Errors: a start that is neither a URL nor
+/// there, a pattern that is none, a state file of another crawl or in use: error, which names it.
+/// What `sink` throws ends the crawl and is thrown on.
 [[nodiscard]] ONELOOP_API task<crawl_report> crawl(std::vector<std::string> starts, crawl_sink sink,
                                                    crawl_options options = {},
                                                    crawl_report* partial = nullptr);

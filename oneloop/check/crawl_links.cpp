@@ -22,6 +22,24 @@ bool has_anchors(html::document_kind kind) noexcept {
   return kind == html::document_kind::html || kind == html::document_kind::markdown;
 }
 
+/// By its name it is no document: then its head tells enough, for a start.
+bool names_no_document(const url& u) {
+  static constexpr std::string_view endings[] = {
+      "7z",   "apk",  "avi",  "avif", "bin",  "bmp",   "bz2", "csv",  "deb", "dmg",  "doc", "docx",
+      "eot",  "epub", "exe",  "flac", "gif",  "gz",    "ico", "iso",  "jar", "jpeg", "jpg", "js",
+      "json", "m4a",  "m4v",  "map",  "mjs",  "mkv",   "mov", "mp3",  "mp4", "ogg",  "otf", "pdf",
+      "png",  "ppt",  "pptx", "rar",  "rpm",  "svg",   "tar", "tgz",  "tif", "tiff", "ttf", "txt",
+      "wasm", "wav",  "webm", "webp", "woff", "woff2", "xls", "xlsx", "xz",  "zip"};
+  const std::string_view path = u.path();
+  const auto dot = path.rfind('.');
+  if (dot == path.npos || path.find('/', dot) != path.npos) return false;
+  std::string ending{path.substr(dot + 1)};
+  std::ranges::transform(ending, ending.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  });
+  return std::ranges::binary_search(endings, ending);
+}
+
 }  // namespace
 
 crawl_skip_reason reason_of(url_refusal r) noexcept {
@@ -112,7 +130,9 @@ void crawl_run::take_link(open_page& p, const html::link& l) {
   const url_id id = *claim.id;
   ledger_.found(id);
   const bool nofollow = settings_.robots && (l.nofollow || p.links.nofollow);
-  want(id, l.followed() && !nofollow, false, p.record);
+  // What might be a page is asked for as one, and so once, whatever leads there first.
+  const bool page = l.followed() || !names_no_document(*to);
+  want(id, page && !nofollow, false, p.record);
   const auto mark = ledger_[id];
   if (settings_.dump) p.out.events.emplace_back(crawl_found_link{name_of(*to), {p.name, place}});
   if (mark.skipped != 0) {
@@ -132,8 +152,8 @@ void crawl_run::take_link(open_page& p, const html::link& l) {
 void crawl_run::take_address(open_page& p, const url& to, bool valid, link_place place) {
   if (valid) return;
   const bool mail = to.scheme() == "mailto";
-  take_false_link(p, {to.display(), mail ? "not a mail address" : "not a telephone number",
-                      std::move(place)});
+  take_false_link(
+      p, {to.display(), mail ? "not a mail address" : "not a telephone number", std::move(place)});
 }
 
 void crawl_run::take_false_link(open_page& p, false_link l) {
@@ -157,15 +177,15 @@ void crawl_run::keep_false_link(url_id page, const false_link& l) {
 
 void crawl_run::skip_link(open_page& p, std::string text, crawl_skip_reason why, link_place place) {
   ++p.record.skipped[static_cast<std::size_t>(why)];
-  p.out.events.emplace_back(
-      crawl_skipped_link{std::move(text), why, {p.name, std::move(place)}});
+  p.out.events.emplace_back(crawl_skipped_link{std::move(text), why, {p.name, std::move(place)}});
 }
 
 /// A link to a place: looked up now, or when its page has been read.
 void crawl_run::take_fragment(fragment_link l, url_record& record, outcome& out) {
   l.to = ledger_.end_of(l.to);
   if (fragments_.knows(l.to)) {
-    if (!check_fragment(fragments_.anchors(l.to), l, &out)) record.fragments.push_back(std::move(l));
+    if (!check_fragment(fragments_.anchors(l.to), l, &out))
+      record.fragments.push_back(std::move(l));
     return;
   }
   want(l.to, false, true, record);
@@ -181,8 +201,8 @@ bool crawl_run::check_fragment(const html::anchor_set& anchors, const fragment_l
                                outcome* out) {
   auto hint = missing_fragment(anchors, l.place.fragment);
   if (!hint) return true;
-  crawl_broken_fragment b{name_of(l.to), l.place.fragment, *std::move(hint),
-                          {name_of(l.page), l.place}};
+  crawl_broken_fragment b{
+      name_of(l.to), l.place.fragment, *std::move(hint), {name_of(l.page), l.place}};
   so_far_.fragments.push_back(b);
   if (out != nullptr) out->events.emplace_back(std::move(b));
   return false;

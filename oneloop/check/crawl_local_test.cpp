@@ -24,7 +24,8 @@ class crawl_local : public crawl_test {
 
 TEST_F(crawl_local, a_directory_is_all_documents_below_it) {
   here.write("docs/a.md", "# One\n[b](b.html?x#y) [up](../docs/) [none](none.md)\n");
-  here.write("docs/b.html", R"(<a href="/sub/c%20d.html">c</a><img src="i.png"><a href="sub">d</a>)");
+  here.write("docs/b.html",
+             R"(<a href="/sub/c%20d.html">c</a><img src="i.png"><a href="sub">d</a>)");
   here.write("docs/sub/c d.html", R"(<a href="../a.md#one">a</a><a href="../a.md#two">a</a>)");
   here.write("docs/i.png", "png");
   here.write("docs/.git/x.html", R"(<a href="nowhere">x</a>)");
@@ -101,12 +102,15 @@ TEST_F(crawl_local, a_root_and_a_base_for_links) {
 
 TEST_F(crawl_local, urls_are_asked_for_under_another_name) {
   here.write("built/index.html", R"(<a href="http://a.test/gone.html">x</a>)");
-  page("/", R"(<a href="http://prod.test/index.html">x</a><a href="http://prod.test/no.html">x</a>)");
-  const auto report =
-      crawled({"a.test"}, quick().frontier(frontier_options{}.internal("prod.test"))
-                              .remap("^http://prod\\.test/(.*)$", "file://" + here.path("built") + "/\\1"));
-  EXPECT_THAT(broken(),
-              ElementsAre("http://a.test/ -> http://prod.test/no.html (No such file or directory)"));
+  page("/",
+       R"(<a href="http://prod.test/index.html">x</a><a href="http://prod.test/no.html">x</a>)");
+  const auto report = crawled(
+      {"a.test"}, quick()
+                      .frontier(frontier_options{}.internal("prod.test"))
+                      .remap("^http://prod\\.test/(.*)$", "file://" + here.path("built") + "/\\1"));
+  EXPECT_THAT(
+      broken(),
+      ElementsAre("http://a.test/ -> http://prod.test/no.html (No such file or directory)"));
   EXPECT_EQ(asked("GET prod.test/index.html"), 0);
 }
 

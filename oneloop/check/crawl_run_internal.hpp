@@ -70,8 +70,8 @@ class crawl_run {
     url_record record;
     std::uint64_t links = 0;  // to it, by then; later ones are told when they are found
     std::vector<crawl_source> sources;
-    bool kept = true;                        // in the state file
-    bool told = true;                        // as an event
+    bool kept = true;                          // in the state file
+    bool told = true;                          // as an event
     std::optional<crawl_skip_reason> skipped;  // in place of a verdict
   };
   /// What a visit came to, all at once.
@@ -151,12 +151,14 @@ class crawl_run {
   void take_fragment(fragment_link l, url_record& record, outcome& out);
   bool check_fragment(const html::anchor_set& anchors, const fragment_link& l, outcome* out);
   void settle_fragments(url_id id, outcome& out);
-  [[nodiscard]] std::expected<url, std::string> place_of(const open_page& p, const html::link& l) const;
+  [[nodiscard]] std::expected<url, std::string> place_of(const open_page& p,
+                                                         const html::link& l) const;
 
   // crawl_verdicts.cpp: what it came to
   void settle(url_id id, check_result r, url_record record, outcome& out);
   void settle_all(std::vector<verdict> ready, outcome& out);
   void settle_one(verdict v, outcome& out);
+  void keep_for_other_days(const verdict& v);
   void skip(url_id id, crawl_skip_reason why, outcome& out);
   [[nodiscard]] verdict end_of_move(url_id from, const pending_move& p);
   void count(const url_record& record) noexcept;
@@ -165,7 +167,7 @@ class crawl_run {
   task<> tell(outcome& out);
   task<std::vector<crawl_source>> sources_of(url_id id, std::uint64_t most);
   [[nodiscard]] std::vector<crawl_source> sources_named(const std::vector<link_source>& all,
-                                                std::uint64_t most) const;
+                                                        std::uint64_t most) const;
   [[nodiscard]] std::string name_of(url_id id) const;
   [[nodiscard]] std::string name_of(const url& u) const;
   task<crawl_report> report();
@@ -186,12 +188,12 @@ class crawl_run {
   semaphore places_;
 
   time_point begun_;
-  event changed_{true};     // something to hand out, or the end
-  event retries_changed_;   // something that try_again looks at
+  event changed_{true};    // something to hand out, or the end
+  event retries_changed_;  // something that try_again looks at
   std::size_t open_ = 0;
   std::size_t running_ = 0;
   basic_retry_queue<another_try> later_;
-  std::unordered_map<url_id, check_result> tried_;  // that are in the limiter for another try
+  std::unordered_map<url_id, check_result> tried_;        // that are in the limiter for another try
   std::unordered_map<std::string, undecided> undecided_;  // by origin
   std::unordered_map<url_id, std::shared_ptr<http::cookie_jar>> jars_;  // that redirects set
   std::unordered_set<url_id> in_one_go_;  // redirects that the client has to follow by itself

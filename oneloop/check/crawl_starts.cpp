@@ -10,13 +10,22 @@
 namespace oneloop::inline v0::detail {
 namespace {
 
+/// Where it is to be looked for on this machine.
+std::string path_of_start(const std::string& text) {
+  if (!text.starts_with("file:")) return text;
+  const auto u = url::parse(text);
+  const auto path = u ? path_of_url(*u) : std::nullopt;
+  return path.value_or(text);
+}
+
 /// A URL as people write it: "example.org/x" is one, too.
 url start_url(const std::string& text) {
   const auto fail = [&](std::string_view why) {
     throw error{make_error_code(errc::misuse),
                 "\"" + text + "\" is neither a URL nor there: " + std::string{why}};
   };
-  if (text.find("://") != text.npos || text.starts_with("file:")) {
+  if (text.starts_with("file:")) fail("No such file or directory");
+  if (text.find("://") != text.npos) {
     auto u = url::parse(text);
     if (!u) fail(u.error().message());
     return *std::move(u);
@@ -38,7 +47,7 @@ task<> crawl_run::claim_starts() {
   auto look = [&] {
     if (!settings_.root_dir.empty()) local_.root_dir(settings_.root_dir);
     for (const auto& text : starts_) {
-      auto documents = local_.add(text);
+      auto documents = local_.add(path_of_start(text));
       if (!documents) {
         begin.push_back(start_url(text));
         continue;
@@ -76,6 +85,16 @@ task<> crawl_run::restore() {
   so_far_.resumed = state_->resumed();
   auto restoring = state_->restore(*frontier_, [this](saved_verdict v) { take_up(std::move(v)); });
   co_await std::move(restoring);
+  // What was to be read after all, and had not been.
+  for (url_id id = 0; id < ledger_.size(); ++id) {
+    auto& mark = ledger_[id];
+    if (mark.ok == 0 || mark.asked == 0) continue;
+    const bool links = mark.navigated != 0 && frontier_->follows(id);
+    const bool anchors = mark.anchors != 0 && settings_.fragments && !fragments_.knows(id);
+    if (!links && !anchors) continue;
+    mark.late = 1;
+    reopened_.push_back(id);
+  }
   take_up_fragments();
 }
 

@@ -11,7 +11,8 @@ using ::testing::UnorderedElementsAre;
 
 TEST_F(crawl_test, follows_a_site_and_asks_each_url_once) {
   page("/", R"(<a href="/b">b</a> <a href="/c#x">c</a> <a href="/%7Eu">u</a> <img src="/i.png">)");
-  page("/b", R"(<a href="/">home</a> <a href="/c">c</a> <a href="/gone">x</a> <a href="/~u">u</a>)");
+  page("/b",
+       R"(<a href="/">home</a> <a href="/c">c</a> <a href="/gone">x</a> <a href="/~u">u</a>)");
   page("/c", R"(<a href="http://b.test/">elsewhere</a>)");
   page("/~u", "");
   page("/%7Eu", "");
@@ -20,9 +21,9 @@ TEST_F(crawl_test, follows_a_site_and_asks_each_url_once) {
     co_return server_response{}.body("png", "image/png");
   });
   const auto report = crawled({"http://a.test/"}, quick());
-  EXPECT_THAT(log, UnorderedElementsAre("GET a.test/", "GET a.test/b", "GET a.test/c",
-                                        "GET a.test/%7Eu", "HEAD a.test/i.png", "GET a.test/gone",
-                                        "HEAD b.test/"));
+  EXPECT_THAT(log,
+              UnorderedElementsAre("GET a.test/", "GET a.test/b", "GET a.test/c", "GET a.test/%7Eu",
+                                   "HEAD a.test/i.png", "GET a.test/gone", "HEAD b.test/"));
   EXPECT_THAT(broken(), ElementsAre("http://a.test/b -> http://a.test/gone (404 Not Found)"));
   EXPECT_EQ(report.pages, 4u);
   EXPECT_EQ(report.urls, 7u);
@@ -33,7 +34,6 @@ TEST_F(crawl_test, follows_a_site_and_asks_each_url_once) {
   EXPECT_EQ(report.broken[0].sources[0].place.element, "a[href]");
   EXPECT_EQ(report.broken[0].sources[0].place.text, "x");
 }
-
 
 TEST_F(crawl_test, a_level_bounds_how_deep_it_goes) {
   page("/", R"(<a href="/1">1</a>)");
@@ -49,7 +49,8 @@ TEST_F(crawl_test, a_level_bounds_how_deep_it_goes) {
 }
 
 TEST_F(crawl_test, a_limit_bounds_how_many_pages_are_asked) {
-  page("/", R"(<a href="/1">1</a><a href="/2">2</a><a href="/3">3</a><a href="http://b.test/">b</a>)");
+  page("/",
+       R"(<a href="/1">1</a><a href="/2">2</a><a href="/3">3</a><a href="http://b.test/">b</a>)");
   page("/1", R"(<a href="/4">4</a>)");
   page("/2", "");
   page("/", "", "b.test");
@@ -66,15 +67,14 @@ TEST_F(crawl_test, external_links_are_checked_or_skipped_or_followed) {
   EXPECT_THAT(log, ElementsAre("GET a.test/", "HEAD b.test/"));
   log.clear();
   events.clear();
-  report = crawled({"a.test"},
-                   quick().frontier(frontier_options{}.external(external_links::skip)));
+  report = crawled({"a.test"}, quick().frontier(frontier_options{}.external(external_links::skip)));
   EXPECT_THAT(log, ElementsAre("GET a.test/"));
   ASSERT_EQ(all<crawl_skipped_link>().size(), 1u);
   EXPECT_EQ(all<crawl_skipped_link>()[0].why, crawl_skip_reason::external);
   EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::external)], 1u);
   log.clear();
-  report = crawled({"a.test"},
-                   quick().frontier(frontier_options{}.external(external_links::follow)));
+  report =
+      crawled({"a.test"}, quick().frontier(frontier_options{}.external(external_links::follow)));
   EXPECT_THAT(log, ElementsAre("GET a.test/", "GET b.test/", "GET b.test/x"));
 }
 
@@ -133,9 +133,9 @@ TEST_F(crawl_test, hops_of_redirects_are_asked_once_and_share_their_verdict) {
   page("/x", "");
   redirect("/lost", "/gone");
   const auto report = crawled({"a.test"}, quick());
-  EXPECT_THAT(log, UnorderedElementsAre("GET a.test/", "GET a.test/1", "GET a.test/2",
-                                        "GET a.test/end", "GET a.test/x", "GET a.test/lost",
-                                        "GET a.test/gone"));
+  EXPECT_THAT(log,
+              UnorderedElementsAre("GET a.test/", "GET a.test/1", "GET a.test/2", "GET a.test/end",
+                                   "GET a.test/x", "GET a.test/lost", "GET a.test/gone"));
   EXPECT_THAT(broken(), ElementsAre("http://a.test/ -> http://a.test/lost (404 Not Found)"));
   ASSERT_EQ(report.broken.size(), 1u);
   EXPECT_EQ(report.broken[0].url, "http://a.test/lost");
@@ -222,12 +222,55 @@ TEST_F(crawl_test, a_host_that_asks_for_a_pause_gets_it_and_no_other) {
   };
   answer("/1", busy, "b.test");
   answer("/2", busy, "b.test");
-  const auto report =
-      crawled({"a.test"}, quick().limiter(limiter_options{}.per_host(1)));
+  const auto report = crawled({"a.test"}, quick().limiter(limiter_options{}.per_host(1)));
   EXPECT_TRUE(report.broken.empty());
   ASSERT_GE(at.size(), 3u);
   EXPECT_GE(at[at.size() - 2] - at[0], 30s);
   EXPECT_LT(report.elapsed, 35s);
+}
+
+TEST_F(crawl_test, links_that_crawlers_are_asked_not_to_follow_are_checked) {
+  page("/", R"(<a rel=nofollow href="/a">a</a><a href="/b">b</a>)");
+  page("/a", R"(<a href="/under-a">x</a>)");
+  page("/b", R"(<meta name=robots content=nofollow><a href="/under-b">x</a>)");
+  page("/under-b", R"(<a href="/deeper">x</a>)");
+  crawled({"a.test"}, quick().robots(true));
+  EXPECT_THAT(log, UnorderedElementsAre("GET a.test/robots.txt", "GET a.test/", "HEAD a.test/a",
+                                        "GET a.test/b", "HEAD a.test/under-b"));
+  // Who asks nobody for rules follows them.
+  crawled({"a.test"}, quick());
+  EXPECT_EQ(asked("GET a.test/deeper"), 1);
+  EXPECT_EQ(asked("GET a.test/under-a"), 1);
+}
+
+TEST_F(crawl_test, what_may_be_a_page_is_asked_for_once_though_a_picture_leads_there_first) {
+  page("/", R"(<img src="/x"><a href="/slow">s</a>)");
+  answer("/slow", [](server_request&) -> task<server_response> {
+    co_await sleep_for(5s);
+    co_return server_response{}.body(R"(<a href="/x">x</a>)", "text/html");
+  });
+  page("/x", R"(<a href="/y">y</a>)");
+  page("/y", "");
+  const auto report = crawled({"a.test"}, quick());
+  EXPECT_THAT(
+      log, UnorderedElementsAre("GET a.test/", "GET a.test/x", "GET a.test/slow", "GET a.test/y"));
+  EXPECT_EQ(report.pages, 4u);
+  EXPECT_EQ(report.urls, 4u);
+}
+
+TEST_F(crawl_test, a_page_that_was_named_like_a_picture_is_read_after_all) {
+  page("/", R"(<img src="/x.PNG"><a href="/slow">s</a>)");
+  answer("/slow", [](server_request&) -> task<server_response> {
+    co_await sleep_for(5s);
+    co_return server_response{}.body(R"(<a href="/x.PNG">x</a>)", "text/html");
+  });
+  page("/x.PNG", R"(<a href="/y">y</a>)");
+  page("/y", "");
+  const auto report = crawled({"a.test"}, quick());
+  EXPECT_THAT(log, UnorderedElementsAre("GET a.test/", "HEAD a.test/x.PNG", "GET a.test/slow",
+                                        "GET a.test/x.PNG", "GET a.test/y"));
+  EXPECT_EQ(report.pages, 4u);
+  EXPECT_EQ(report.urls, 4u);
 }
 
 }  // namespace

@@ -10,6 +10,8 @@ namespace oneloop::inline v0::detail {
 namespace {
 
 constexpr std::string_view by_redirect = "redirect";
+/// Of which is known what they were asked.
+constexpr std::size_t most_hosts = 65'536;
 
 }  // namespace
 
@@ -39,7 +41,10 @@ void crawl_run::count(const url_record& record) noexcept {
 }
 
 void crawl_run::note_host(std::string_view host, const check_result& r, std::uint64_t requests) {
-  auto& h = hosts_[std::string{host}];
+  if (host.empty()) return;
+  const auto known = hosts_.find(std::string{host});
+  if (known == hosts_.end() && hosts_.size() >= most_hosts) return;
+  auto& h = known != hosts_.end() ? known->second : hosts_[std::string{host}];
   h.requests += requests;
   h.bad += r.error ? 1 : 0;
   h.total += r.times.total;
@@ -85,12 +90,22 @@ void crawl_run::settle_one(verdict v, outcome& out) {
   } else if (mark.moved == 0) {
     frontier_->forget_sources(v.id);
   }
+  if (cache_ && v.told && !v.skipped && !wants_body(v.id)) keep_for_other_days(v);
   ledger_.found(v.id);
   jars_.erase(v.id);
   in_one_go_.erase(v.id);
   const url_id id = v.id;
   out.verdicts.push_back(std::move(v));
   settle_fragments(id, out);
+}
+
+/// Verdicts that are likely to be the same tomorrow.
+void crawl_run::keep_for_other_days(const verdict& v) {
+  const check_result& r = v.result;
+  const bool lasting = r.ok || (r.error->kind() == http::error_kind::status && !may_pass(r.status));
+  const auto at = url::parse(frontier_->said(v.id));
+  if (v.record.from_cache || !lasting || !at || !at->is_http()) return;
+  [[maybe_unused]] const auto written = cache_->put(*at, r);  // at the latest when it is closed
 }
 
 /// It is not asked for.
@@ -100,7 +115,7 @@ void crawl_run::skip(url_id id, crawl_skip_reason why, outcome& out) {
   v.skipped = why;
   v.kept = false;
   so_far_.skipped[static_cast<std::size_t>(why)] +=
-      std::max<std::uint64_t>(frontier_->links_to(id), 1);
+      std::max<std::uint64_t>(frontier_->links_to(id), ledger_[id].start);
   std::vector<verdict> ready;
   ready.push_back(std::move(v));
   settle_all(std::move(ready), out);
@@ -194,11 +209,12 @@ task<> crawl_run::tell(outcome& out) {
 
 /// Pages' links, without redirects.
 std::vector<crawl_source> crawl_run::sources_named(const std::vector<link_source>& all,
-                                           std::uint64_t most) const {
+                                                   std::uint64_t most) const {
   std::vector<crawl_source> result;
   for (const auto& s : all) {
-    if (most-- == 0) break;
-    if (s.place.element != by_redirect) result.push_back({name_of(s.page), s.place});
+    if (s.place.element == by_redirect) continue;
+    if (result.size() == most) break;
+    result.push_back({name_of(s.page), s.place});
   }
   return result;
 }
@@ -229,7 +245,8 @@ task<crawl_report> crawl_run::report() {
     // One that only redirects lead to is told of with those.
     if (sources.empty() && ledger_[id].start == 0) continue;
     const auto& b = ledger_.bad(id);
-    r.broken.push_back({name_of(id), b.status, b.error, std::move(sources), frontier_->links_to(id)});
+    r.broken.push_back(
+        {name_of(id), b.status, b.error, std::move(sources), frontier_->links_to(id)});
   }
   for (const auto& text : false_order_) {
     const auto& f = false_urls_.at(text);
@@ -245,8 +262,8 @@ task<crawl_report> crawl_run::report() {
     auto asking = sources_of(id, every);
     auto sources = co_await std::move(asking);
     if (sources.empty() && ledger_[id].start == 0) continue;
-    r.redirects.push_back({ledger_.moved(id)->status, name_of(id), name_of(ledger_.end_of(id)),
-                           std::move(sources)});
+    r.redirects.push_back(
+        {ledger_.moved(id)->status, name_of(id), name_of(ledger_.end_of(id)), std::move(sources)});
   }
   for (const auto& [name, h] : hosts_) {
     const auto n = static_cast<duration::rep>(std::max<std::uint64_t>(h.requests, 1));

@@ -142,9 +142,7 @@ task<html::document> crawl_run::document_of(html::media media, std::string text,
   how.charset = std::move(media.charset);
   how.code_blocks = settings_.code_blocks;
   std::optional<html::document> d;
-  auto extract = [&] {
-    d = html::extract(media.kind, std::as_bytes(std::span{text}), base, how);
-  };
+  auto extract = [&] { d = html::extract(media.kind, std::as_bytes(std::span{text}), base, how); };
   if (text.size() > long_document) {
     co_await to_thread(std::ref(extract));
   } else {
@@ -179,7 +177,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   const auto next = settings_.retries.after_try(loop_, r, tried);
   if (next.pause) {
     limiter_.pause(host, *next.pause - loop_.now());
-    ++hosts_[host].pauses;
+    if (const auto asked = hosts_.find(host); asked != hosts_.end()) ++asked->second.pauses;
   }
   if (next.again) {
     later_.push(*next.again, {id, std::move(r)});
@@ -189,7 +187,8 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
 
   const bool late = ledger_[id].late != 0;
   const bool document = r.ok && body.media.kind != document_kind::none;
-  const bool may_be = r.ok && !document && !(whole && i.got) && may_be_document(i.content_type, target);
+  const bool may_be =
+      r.ok && !document && !(whole && i.got) && may_be_document(i.content_type, target);
   if (may_be && wants_body(id)) {
     // That was found out after it had been asked by HEAD.
     limiter_.push(host, id);
@@ -216,12 +215,6 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
     frontier_->done(id);
   } else {
     record.not_read = r.ok && whole && ledger_[id].navigated != 0 && frontier_->follows(id);
-    const bool keep = cache_ && (r.ok || !tried.may_pass) && !whole;
-    if (keep) {
-      if (const auto at = url::parse(frontier_->said(id))) {
-        [[maybe_unused]] const auto putting = cache_->put(*at, r);
-      }
-    }
     frontier_->done(id);
     settle(id, std::move(r), std::move(record), out);
   }
@@ -246,8 +239,8 @@ task<> crawl_run::visit_file(url_id id, url target) {
   r.bytes = answer.text.size();
   r.ok = answer.what != local_answer::kind::missing && !answer.too_large;
   if (answer.too_large) {
-    r.error.emplace(error_kind::too_large, "a page of more than " +
-                                               std::to_string(settings_.max_page) + " bytes");
+    r.error.emplace(error_kind::too_large,
+                    "a page of more than " + std::to_string(settings_.max_page) + " bytes");
   } else if (!r.ok) {
     r.error.emplace(error_kind::unreachable, answer.error.message());
   }
@@ -273,8 +266,8 @@ task<> crawl_run::visit_file(url_id id, url target) {
       if (!inside.ends_with('/')) inside += '/';
       (void)moved(id, std::move(r), url_of_path(inside + "index.html"), nullptr, out);
     } else {
-      record.not_read = whole && r.ok && answer.what == local_answer::kind::file &&
-                        ledger_[id].navigated != 0;
+      record.not_read =
+          whole && r.ok && answer.what == local_answer::kind::file && ledger_[id].navigated != 0;
       record.asked = r.ok && !whole && answer.what == local_answer::kind::file;
       settle(id, std::move(r), std::move(record), out);
     }

@@ -278,7 +278,7 @@ struct frontier::state {
 
   void add_link(url_id from, url_id to, bool redirect) {
     ++links;
-    ++records[to].links;
+    records[to].links += redirect ? 0 : 1;
     if (options.recorded_) news.links.push_back({from, to, redirect});
     // A link never brings what is at depth 1 nearer, nor a redirect what is at 0.
     if (!options.level_ || records[to].followed == 0) return;

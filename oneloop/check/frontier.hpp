@@ -87,7 +87,7 @@ struct trap_limits {
   std::size_t parameters = 64;            // in the query
   std::size_t same_parameter = 8;         // of them with one name (names with "[]" apart)
   std::size_t depth = 1000;               // links from a start page
-  std::size_t alike = 100'000;            // paths that differ in their numbers only
+  std::size_t alike = 2'000'000;          // paths that differ in their numbers only
   std::size_t alike_with_query = 10'000;  // the same with a query of the same names
 };
 
@@ -132,8 +132,8 @@ class frontier_options {
     traps_ = t;
     return *this;
   }
-  /// How many of the links to a URL are remembered (20); the others are counted. While two million
-  /// are remembered in memory, it is one for each further URL.
+  /// How many of the links to a URL are remembered (1,000); the others are counted. While two
+  /// million are remembered in memory, it is one for each further URL.
   frontier_options& sources(std::size_t most) noexcept {
     sources_ = most;
     return *this;
@@ -154,7 +154,7 @@ class frontier_options {
   std::vector<std::string> include_, exclude_, internal_;
   std::vector<std::string> schemes_{"http", "https"};
   trap_limits traps_;
-  std::size_t sources_ = 20;
+  std::size_t sources_ = 1000;
   bool recorded_ = false;
 };
 
@@ -231,7 +231,7 @@ class ONELOOP_API frontier {
   [[nodiscard]] bool internal(url_id id) const;
   /// Whether it was claimed, and as what.
   [[nodiscard]] std::optional<url_id> find(const url& u) const;
-  /// Links to it that were claimed, remembered ones and others; a start is none.
+  /// Links to it that were claimed, remembered ones and others; a start is none, nor a redirect.
   [[nodiscard]] std::uint32_t links_to(url_id id) const;
   /// Those that are remembered here, in the order of the claims; see frontier_options::recorded.
   [[nodiscard]] std::vector<link_source> sources(url_id id) const;

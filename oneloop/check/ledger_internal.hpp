@@ -26,11 +26,11 @@ struct url_mark {
   std::uint16_t settled : 1 = 0;    // it has its verdict, or is skipped
   std::uint16_t ok : 1 = 0;
   std::uint16_t skipped : 1 = 0;
-  std::uint16_t moved : 1 = 0;   // it redirects
-  std::uint16_t asked : 1 = 0;   // by HEAD; its body may be a document
-  std::uint16_t read : 1 = 0;    // as a document
-  std::uint16_t late : 1 = 0;    // settled, and asked again for its anchors
-  std::uint16_t why : 4 = 0;     // crawl_skip_reason, if it is skipped
+  std::uint16_t moved : 1 = 0;  // it redirects
+  std::uint16_t asked : 1 = 0;  // by HEAD; its body may be a document
+  std::uint16_t read : 1 = 0;   // as a document
+  std::uint16_t late : 1 = 0;   // settled, and asked again for its anchors
+  std::uint16_t why : 4 = 0;    // crawl_skip_reason, if it is skipped
 };
 static_assert(crawl_skip_reasons <= 16);
 
@@ -89,9 +89,7 @@ class crawl_ledger {
   }
 
   /// `from` has its verdict when `to` has one.
-  void wait(url_id from, url_id to, pending_move p) {
-    waiting_.emplace(to, std::pair{from, p});
-  }
+  void wait(url_id from, url_id to, pending_move p) { waiting_.emplace(to, std::pair{from, p}); }
   /// Those that wait for `to`.
   std::vector<std::pair<url_id, pending_move>> take_waiting(url_id to) {
     std::vector<std::pair<url_id, pending_move>> all;

@@ -26,12 +26,12 @@ std::optional<std::string> path_of_url(const url& u);
 struct local_answer {
   enum class kind : std::uint8_t { missing, file, directory, other };
   kind what = kind::missing;
-  std::error_code error;           // why it is missing
-  bool has_index = false;          // a directory with an index.html
-  bool too_large = false;          // to be read
-  std::uint64_t bytes = 0;         // of the file
+  std::error_code error;    // why it is missing
+  bool has_index = false;   // a directory with an index.html
+  bool too_large = false;   // to be read
+  std::uint64_t bytes = 0;  // of the file
   html::document_kind media = html::document_kind::none;
-  std::string text;                // of a document that is wanted
+  std::string text;  // of a document that is wanted
 };
 
 class local_site {

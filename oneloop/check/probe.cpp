@@ -147,6 +147,7 @@ task<probe_outcome> check_probe::try_once(check_result& r, inquiry& i) {
                     why.append(i.target.scheme()).append(":\", only http: and https:"));
     co_return probe_outcome{};
   }
+  if (!i.cookies) i.cookies = options_.cookies_;
   if (!i.cookies) i.cookies = std::make_shared<http::cookie_jar>();
   if (i.method != check_method::get) {
     auto trying = ask(r, i, "HEAD");

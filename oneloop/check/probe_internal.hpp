@@ -32,16 +32,16 @@ struct inquiry {
   explicit inquiry(url u) : target{std::move(u)} {}
   url target;  // in place of the result's url
   check_method method = check_method::automatic;
-  bool follow = true;                         // else a redirect is found in `moved`
-  bool patient = false;                       // where HEAD is told to wait, GET is not asked at once
-  const status_set* accept = nullptr;         // that are OK
+  bool follow = true;                  // else a redirect is found in `moved`
+  bool patient = false;                // where HEAD is told to wait, GET is not asked at once
+  const status_set* accept = nullptr;  // that are OK
   std::shared_ptr<http::cookie_jar> cookies;  // a new one, if it is null
   /// Takes the body of an answer to GET that is OK.
   std::function<task<>(http::response&)> body;
 
-  std::optional<url> moved;   // it redirects there: then the result is neither OK nor has an error
-  std::string content_type;   // as the server said
-  bool got = false;           // by GET
+  std::optional<url> moved;  // it redirects there: then the result is neither OK nor has an error
+  std::string content_type;  // as the server said
+  bool got = false;          // by GET
 };
 
 /// One client, for tries on any loops and threads.

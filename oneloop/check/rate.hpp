@@ -125,8 +125,9 @@ class ONELOOP_API host_limiter {
   host_limiter& operator=(const host_limiter&) = delete;
 
   /// Puts `i` at the end of the host's queue; `name` as in a Host field, in lower case (as
-  /// url::host_header gives it); "" is for what no host is asked for, and has no limit. With a `crawl_delay` (of its robots.txt) there is at least so much
-  /// time between two turns of that host, even where a rate allows more.
+  /// url::host_header gives it); "" is for what no host is asked for, and has no limit. With a
+  /// `crawl_delay` (of its robots.txt) there is at least so much time between two turns of that
+  /// host, even where a rate allows more.
   void push(std::string_view name, item i, duration crawl_delay = {});
 
   /// Waits for a turn: for ever, if nothing is pushed. Several may wait: first come, first served.

@@ -30,17 +30,17 @@ struct false_link {
 };
 
 struct url_record {
-  bool read = false;        // as a document, and its links were followed
-  bool asked = false;       // by HEAD; its body may be a document
-  bool not_read = false;    // it is of the site, and no document
+  bool read = false;      // as a document, and its links were followed
+  bool asked = false;     // by HEAD; its body may be a document
+  bool not_read = false;  // it is of the site, and no document
   bool from_cache = false;
   bool pending = false;     // a redirect whose end is not known: the verdict is to come
   std::uint64_t links = 0;  // that were found in it
   std::string content_type;
   std::optional<url_move> moved;
   std::array<std::uint64_t, crawl_skip_reasons> skipped{};  // of its links
-  std::vector<url_id> navigated, anchored;  // that it made so: url_mark
-  std::vector<fragment_link> fragments;     // that are not known to be fine
+  std::vector<url_id> navigated, anchored;                  // that it made so: url_mark
+  std::vector<fragment_link> fragments;                     // that are not known to be fine
   std::vector<false_link> false_links;
   std::optional<std::string> anchors;  // packed
 

@@ -311,8 +311,8 @@ task<std::optional<duration>> robots_cache::state::ask_once(const std::string& o
     });
   } catch (const http::http_error& e) {
     file.error.emplace(e.kind(), e.what());
-    file.host_failed = e.phase() == "dns" || e.phase() == "connect" || e.phase() == "proxy" ||
-                       e.phase() == "tls";
+    file.host_failed =
+        e.phase() == "dns" || e.phase() == "connect" || e.phase() == "proxy" || e.phase() == "tls";
     if (detail::may_pass(e)) again = duration::zero();
   } catch (const error& e) {
     // Not the site's fault: this process is out of descriptors, or the like.

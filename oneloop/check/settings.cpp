@@ -82,7 +82,8 @@ crawl_settings::crawl_settings(crawl_options o)
 }
 
 const status_set& crawl_settings::accepted(std::string_view host) const noexcept {
-  const auto rule = std::ranges::find_if(accept, [&](const auto& a) { return a.first.matches(host); });
+  const auto rule =
+      std::ranges::find_if(accept, [&](const auto& a) { return a.first.matches(host); });
   return rule == accept.end() ? check.accept_ : rule->second;
 }
 

@@ -1,4 +1,5 @@
-// The way of events to whoever wants them: one at a time, whatever is cancelled. Internal to check/.
+// The way of events to whoever wants them: one at a time, whatever is cancelled. Internal to
+// check/.
 #pragma once
 
 #include <utility>
