@@ -4,21 +4,20 @@
 
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "output.hpp"
+#include "report_json.hpp"
 
 namespace tool {
-namespace {
-
-using json = nlohmann::ordered_json;
-
 double milliseconds(oneloop::duration d) {
   return std::round(std::chrono::duration<double, std::milli>(d).count() * 1000) / 1000;
 }
 
-/// Inputs and servers may send any bytes: what is not UTF-8 becomes U+FFFD.
 std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json to_json(const oneloop::check_redirect& r) {
+  return {{"status", r.status}, {"from", r.from}, {"to", r.to}};
+}
 
 json to_json(const oneloop::check_result& r) {
   json j;
@@ -34,9 +33,7 @@ json to_json(const oneloop::check_result& r) {
   }
   j["error"] = std::move(error);
   json redirects = json::array();
-  for (const auto& step : r.redirects) {
-    redirects.push_back({{"status", step.status}, {"from", step.from}, {"to", step.to}});
-  }
+  for (const auto& step : r.redirects) redirects.push_back(to_json(step));
   j["redirects"] = std::move(redirects);
   j["attempts"] = r.attempts;
   j["bytes"] = r.bytes;
@@ -49,8 +46,6 @@ json to_json(const oneloop::check_result& r) {
   j["time_ms"] = std::move(times);
   return j;
 }
-
-}  // namespace
 
 std::string report::result(const oneloop::check_result& r) {
   if (format_ == report_format::text) {
