@@ -129,6 +129,19 @@ class process {
   void end_input() { in_.reset(); }
   void close_output() { out_.reset(); }
   void signal(int s) { ::kill(pid_, s); }
+  /// Waits until it has a handler for this signal, for 10 seconds at most.
+  bool wait_for_handler(int s) {
+    const auto until = clock_type::now() + 10s;
+    while (clock_type::now() < until) {
+      std::ifstream status{"/proc/" + std::to_string(pid_) + "/status"};
+      for (std::string line; std::getline(status, line);) {
+        if (!line.starts_with("SigCgt:")) continue;
+        if ((std::stoull(line.substr(7), nullptr, 16) >> (s - 1) & 1) != 0) return true;
+      }
+      std::this_thread::sleep_for(1ms);
+    }
+    return false;
+  }
   /// Reads its standard output until it holds `text`, or for 10 seconds.
   bool wait_for_output(std::string_view text) {
     const auto until = clock_type::now() + 10s;
@@ -136,6 +149,12 @@ class process {
       if (!gather(100ms, true)) break;
     }
     return out.find(text) != out.npos;
+  }
+  /// Takes what it says for so long, or until it has said all.
+  void listen(std::chrono::milliseconds time) {
+    const auto until = clock_type::now() + time;
+    while (clock_type::now() < until && gather(1ms, true)) {
+    }
   }
   /// Until it has ended, at most so long: its exit status, or minus the signal that ended it.
   int wait(bool read_output = true, std::chrono::seconds limit = 40s) {

@@ -126,6 +126,23 @@ TEST_F(tool, p12_passwords_belong_to_a_host) {
   EXPECT_EQ(check({s.url("/needs-password"), "--user", "localhost=me:secret"}).status, 1);
 }
 
+TEST_F(tool, cookies_come_from_a_file) {
+  const temporary_file cookies{"127.0.0.1\tFALSE\t/\tFALSE\t0\tseen\tyes\n"};
+  const auto without = result_of({s.url("/needs-cookie")});
+  EXPECT_EQ(without["redirects"].size(), 1u) << without;
+  for (const char* model : {"async", "threads", "processes"}) {
+    const auto r =
+        result_of({s.url("/needs-cookie"), "--cookies", cookies.path(), "--model", model});
+    EXPECT_EQ(r["ok"], true) << r;
+    EXPECT_EQ(r["redirects"].size(), 0u) << r;
+  }
+  const temporary_file no_jar{"not a cookie\n"};
+  const auto o = check({s.url("/ok"), "--cookies", no_jar.path()});
+  EXPECT_EQ(o.status, 2);
+  EXPECT_THAT(o.err, HasSubstr("--cookies " + no_jar.path() + ": "));
+  EXPECT_EQ(get({s.url("/needs-cookie"), "--cookies", cookies.path()}).out, "welcome back\n");
+}
+
 // ---- where it goes ----
 
 TEST_F(tool, resolves_names_as_it_is_told) {

@@ -165,6 +165,8 @@ TEST_F(tool, bash_completes_commands_options_and_values) {
   EXPECT_EQ(completed("oneloop check --fo"), "--format\n");
   EXPECT_EQ(completed("oneloop check --format ''"), "text json ndjson\n");
   EXPECT_EQ(completed("oneloop check --format = nd"), "ndjson\n");
+  EXPECT_EQ(completed("oneloop crawl --ext"), "--external\n");
+  EXPECT_EQ(completed("oneloop crawl --external ''"), "check skip follow\n");
   EXPECT_EQ(completed("oneloop -- check --backend io"), "io_uring\n");
   EXPECT_EQ(completed("oneloop get --no-"), "--no-follow\n");
   EXPECT_EQ(completed("oneloop completions z"), "zsh\n");
@@ -173,13 +175,14 @@ TEST_F(tool, bash_completes_commands_options_and_values) {
 }
 
 TEST_F(tool, every_shell_gets_every_option) {
-  const auto help = outcome_of({tool_path(), "check", "--help"}).out;
+  const auto help = outcome_of({tool_path(), "check", "--help"}).out +
+                    outcome_of({tool_path(), "crawl", "--help"}).out;
   std::vector<std::string> options;
   for (auto at = help.find("--"); at != help.npos; at = help.find("--", at + 2)) {
     const auto end = help.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at);
     options.push_back(help.substr(at + 2, end - at - 2));
   }
-  EXPECT_GT(options.size(), 20u);
+  EXPECT_GT(options.size(), 80u);
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const auto o = outcome_of({tool_path(), "completions", shell});
     EXPECT_EQ(o.status, 0);

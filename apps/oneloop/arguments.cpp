@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "oneloop/base/error.hpp"
+#include "oneloop/check/frontier.hpp"
 #include "oneloop/http/message.hpp"
 #include "oneloop/url/url.hpp"
 
@@ -23,7 +25,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 [[noreturn]] void refuse(std::string_view option, std::string_view text, std::string_view why) {
-  throw usage_error{fmt::format("{} {}: {}", option, text, why)};
+  throw bad_option{option, text, why};
 }
 
 /// A host as URLs have it: lower case, punycode, brackets around IPv6.
@@ -51,9 +53,26 @@ bool is_token(std::string_view text) {
   });
 }
 
+/// `message` without "what "text": " in front, as the library puts it there.
+std::string_view reason_in(std::string_view message, std::string_view text) {
+  const auto at = message.find(text);
+  if (at == message.npos) return message;
+  message.remove_prefix(at + text.size());
+  message.remove_prefix(std::min(message.find_first_not_of("\": "), message.size()));
+  return message;
+}
+
 }  // namespace
 
-oneloop::duration parse_duration(std::string_view option, std::string_view text) {
+bad_option::bad_option(std::string_view option, std::string_view value, std::string_view why)
+    : usage_error{value.empty() ? fmt::format("{}: {}", option, why)
+                                : fmt::format("{} {}: {}", option, value, why)},
+      option_{option},
+      value_{value},
+      why_{why} {}
+
+oneloop::duration parse_duration(std::string_view option, std::string_view text,
+                                 std::chrono::hours most) {
   double value = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
@@ -67,16 +86,36 @@ oneloop::duration parse_duration(std::string_view option, std::string_view text)
     scale = 1min;
   } else if (unit == "h") {
     scale = 1h;
+  } else if (unit == "d") {
+    scale = 24h;
   }
   if (error != std::errc{} || scale == oneloop::duration::zero()) {
-    throw usage_error{fmt::format(
-        "{} {}: not a duration: write 500ms, 5s, 1m or a number of seconds", option, text)};
+    refuse(option, text, "not a duration: write 500ms, 5s, 1m or a number of seconds");
   }
   const double ns = value * static_cast<double>(scale.count());
-  if (!(ns >= 1e6) || ns > static_cast<double>(oneloop::duration{24h}.count())) {
-    throw usage_error{fmt::format("{} {}: must be from 1ms to 24h", option, text)};
+  if (!(ns >= 1e6) || ns > static_cast<double>(oneloop::duration{most}.count())) {
+    const auto hours = most.count();
+    refuse(option, text,
+           hours > 24 ? fmt::format("must be from 1ms to {}d", hours / 24)
+                      : fmt::format("must be from 1ms to {}h", hours));
   }
   return oneloop::duration{std::llround(ns)};
+}
+
+std::uint64_t parse_size(std::string_view option, std::string_view text) {
+  constexpr std::uint64_t most = std::uint64_t{1} << 40;
+  std::uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  const std::string_view unit{rest, static_cast<std::size_t>(end - rest)};
+  constexpr std::string_view units = "KMG";
+  const auto power = unit.size() == 1 ? units.find(unit.front()) : units.npos;
+  if (error != std::errc{} || (!unit.empty() && power == units.npos)) {
+    refuse(option, text, "not a size: write a number of bytes, 500K, 16M or 1G");
+  }
+  const int shift = unit.empty() ? 0 : 10 * (static_cast<int>(power) + 1);
+  if (value == 0 || value > (most >> shift)) refuse(option, text, "must be from 1 to 1024G");
+  return value << shift;
 }
 
 std::uint64_t parse_count(std::string_view option, std::string_view text, std::uint64_t low,
@@ -85,8 +124,7 @@ std::uint64_t parse_count(std::string_view option, std::string_view text, std::u
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc{} || rest != end || value < low || value > high) {
-    throw usage_error{
-        fmt::format("{} {}: must be a whole number from {} to {}", option, text, low, high)};
+    refuse(option, text, fmt::format("must be a whole number from {} to {}", low, high));
   }
   return value;
 }
@@ -127,6 +165,78 @@ oneloop::status_set parse_statuses(std::string_view option, std::string_view tex
     if (item.size() == rest.size()) return set;
     rest.remove_prefix(item.size() + 1);
   }
+}
+
+accept_argument parse_accept(std::string_view option, std::string_view text) {
+  const auto equals = text.find('=');
+  if (equals == text.npos) return {"", parse_statuses(option, text)};
+  const auto hosts = text.substr(0, equals);
+  if (hosts.empty() || hosts.find_first_of(" \t/@,") != hosts.npos) {
+    refuse(
+        option, text,
+        fmt::format("\"{}\" is not the name of a host: write 'example.org=200..299,429'", hosts));
+  }
+  try {
+    return {std::string{hosts}, parse_statuses(option, text.substr(equals + 1))};
+  } catch (const bad_option& e) {
+    refuse(option, text, e.why());
+  }
+}
+
+std::vector<std::string> parse_schemes(std::string_view option, std::string_view text) {
+  std::vector<std::string> names;
+  for (std::string_view rest = text;;) {
+    const auto item = rest.substr(0, rest.find(','));
+    std::string name;
+    bool good = !item.empty() && item.find_first_of("+-.0123456789") != 0;
+    for (const char c : item) {
+      const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+      good = good && ((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+                      c == '-' || c == '.');
+      name += lower;
+    }
+    if (!good) {
+      refuse(option, text,
+             fmt::format("\"{}\" is not the name of a scheme: write http,https", item));
+    }
+    names.push_back(std::move(name));
+    if (item.size() == rest.size()) return names;
+    rest.remove_prefix(item.size() + 1);
+  }
+}
+
+std::string parse_pattern(std::string_view option, std::string_view text) {
+  std::string pattern{text};
+  try {
+    (void)oneloop::frontier{oneloop::frontier_options{}.include(pattern)};
+  } catch (const oneloop::error& e) {
+    refuse(option, text, fmt::format("not a pattern (RE2): {}", reason_in(e.what(), text)));
+  }
+  return pattern;
+}
+
+remap_argument parse_remap(std::string_view option, std::string_view text) {
+  const auto whole = trimmed(text);
+  const auto blank = whole.find_last_of(" \t");
+  if (blank == whole.npos) {
+    refuse(option, text,
+           "write 'PATTERN REPLACEMENT', as in '^https://example.org http://localhost'");
+  }
+  const auto pattern = trimmed(whole.substr(0, blank));
+  remap_argument r;
+  try {
+    r.pattern = parse_pattern(option, pattern);
+  } catch (const bad_option& e) {
+    refuse(option, text, e.why());
+  }
+  r.to = whole.substr(blank + 1);
+  return r;
+}
+
+oneloop::rate_rule parse_rate(std::string_view option, std::string_view text) {
+  auto rule = oneloop::rate_rule::parse(text);
+  if (!rule) refuse(option, text, reason_in(rule.error(), text));
+  return *std::move(rule);
 }
 
 field_argument parse_field(std::string_view option, std::string_view text) {

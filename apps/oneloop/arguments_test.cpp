@@ -36,6 +36,83 @@ TEST(duration, must_be_one) {
   }
 }
 
+TEST(duration, may_be_of_days_where_that_is_meant) {
+  EXPECT_EQ(parse_duration("-t", "1d"), 24h);
+  EXPECT_EQ(parse_duration("-t", "7d", std::chrono::days{365}), 168h);
+  EXPECT_EQ(message_of([] { (void)parse_duration("-t", "2d"); }), "-t 2d: must be from 1ms to 24h");
+  EXPECT_EQ(message_of([] { (void)parse_duration("-t", "366d", std::chrono::days{365}); }),
+            "-t 366d: must be from 1ms to 365d");
+}
+
+TEST(size, is_a_number_of_bytes_with_or_without_a_unit) {
+  EXPECT_EQ(parse_size("-s", "1"), 1u);
+  EXPECT_EQ(parse_size("-s", "500K"), 500u * 1024);
+  EXPECT_EQ(parse_size("-s", "16M"), 16u * 1024 * 1024);
+  EXPECT_EQ(parse_size("-s", "1024G"), std::uint64_t{1} << 40);
+  for (const char* text : {"", "0", "0K", "K", "-1", "1.5M", "1X", "1KB", "1 K", "1025G",
+                           "1099511627777", "99999999999999999999"}) {
+    EXPECT_THROW((void)parse_size("-s", text), usage_error) << text;
+  }
+}
+
+TEST(accept, is_for_all_hosts_or_for_some) {
+  const auto all = parse_accept("--accept", "200,304");
+  EXPECT_EQ(all.hosts, "");
+  EXPECT_TRUE(all.statuses.contains(304));
+  const auto some = parse_accept("--accept", "*.example.org:8080=200..299,429");
+  EXPECT_EQ(some.hosts, "*.example.org:8080");
+  EXPECT_TRUE(some.statuses.contains(429));
+  EXPECT_FALSE(some.statuses.contains(304));
+  for (const char* text : {"", "=200", "a b=200", "http://a/=200", "a=", "a=2xx", "a,b=200"}) {
+    EXPECT_THROW((void)parse_accept("--accept", text), usage_error) << text;
+  }
+  EXPECT_EQ(message_of([] { (void)parse_accept("--accept", "a=2xx"); }),
+            "--accept a=2xx: \"2xx\" is not a status from 100 to 999: write 200..299,304");
+}
+
+TEST(schemes, are_names_with_commas_between_them) {
+  EXPECT_EQ(parse_schemes("--scheme", "HTTP,ftp,git+ssh"),
+            (std::vector<std::string>{"http", "ftp", "git+ssh"}));
+  for (const char* text : {"", ",", "http,", "http:", "1a", "+a", "ht tp", "h\xc3\xa9"}) {
+    EXPECT_THROW((void)parse_schemes("--scheme", text), usage_error) << text;
+  }
+}
+
+TEST(pattern, is_one_of_RE2) {
+  EXPECT_EQ(parse_pattern("--exclude", "^a\\.b$"), "^a\\.b$");
+  EXPECT_EQ(message_of([] { (void)parse_pattern("--exclude", "[a"); }),
+            "--exclude [a: not a pattern (RE2): missing ]: [a");
+  EXPECT_NE(message_of([] { (void)parse_pattern("--exclude", "(a)\\1"); }), "");
+}
+
+TEST(remap, is_a_pattern_and_what_comes_in_its_place) {
+  const auto r = parse_remap("--remap", "  ^http://a b/(.*)   http://c/\\1 ");
+  EXPECT_EQ(r.pattern, "^http://a b/(.*)");
+  EXPECT_EQ(r.to, "http://c/\\1");
+  for (const char* text : {"", " ", "a", " a ", "[a b"}) {
+    EXPECT_THROW((void)parse_remap("--remap", text), usage_error) << text;
+  }
+}
+
+TEST(rate, says_what_is_wrong_once) {
+  EXPECT_EQ(parse_rate("--rate", "*=2/s").interval(), 500ms);
+  EXPECT_EQ(message_of([] { (void)parse_rate("--rate", "a=5"); }),
+            "--rate a=5: no \"/s\", \"/m\" or \"/h\" at the end (as in example.org=5/s, *=30/m)");
+}
+
+TEST(bad_option, has_its_parts) {
+  try {
+    (void)parse_count("--level", "x", 0, 9);
+    FAIL();
+  } catch (const bad_option& e) {
+    EXPECT_EQ(e.option(), "--level");
+    EXPECT_EQ(e.value(), "x");
+    EXPECT_EQ(e.why(), "must be a whole number from 0 to 9");
+    EXPECT_STREQ(e.what(), "--level x: must be a whole number from 0 to 9");
+  }
+  EXPECT_STREQ((bad_option{"--user", "", "write it"}.what()), "--user: write it");
+}
+
 TEST(count, must_be_a_whole_number_in_its_range) {
   EXPECT_EQ(parse_count("-c", "1", 1, 65535), 1u);
   EXPECT_EQ(parse_count("-c", "65535", 1, 65535), 65535u);

@@ -1,7 +1,6 @@
 // oneloop check: URLs in, verdicts out.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -32,9 +31,6 @@ struct check_arguments {
   /// These again, but for URLs and files, as a worker gets them.
   std::vector<std::string> for_workers;
 };
-
-/// Raises the limit of open files as far as it goes: what it is now.
-std::uint64_t raise_open_files();
 
 /// The exit status. Throws usage_error.
 int check_command(check_arguments arguments);

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string_view>
 #include <utility>
 
 #include "arguments.hpp"
+#include "config_file.hpp"
+#include "crawl_report.hpp"
 #include "demo.hpp"
 #include "report.hpp"
 
@@ -43,6 +46,8 @@ CLI::Option* add_repeated(CLI::App& to, const char* names, std::vector<std::stri
 const std::vector<section> tool_sections{
     {"Examples", R"(  oneloop check https://example.org/ http://127.0.0.1:8080/
   oneloop check --from urls.txt -c 200 --timeout 5s
+  oneloop crawl https://example.org/
+  oneloop crawl docs README.md
   oneloop get -i https://example.org/
   oneloop demo
 
@@ -132,6 +137,65 @@ checks of URLs of that host: where redirects lead is not counted.
   oneloop check --resolve example.org:443:127.0.0.1 --cacert test-ca.pem https://example.org/
 )help"}};
 
+const std::vector<section> crawl_sections{
+    {"What it does",
+     R"(Each START is a URL, a file, a directory, a pattern ('docs/**/*.md'), or - for a list on
+standard input. Pages of the site (the hosts of the starts, and what --internal names) are read and
+their links followed; other links are asked for once and not followed. Files and directories are
+read as a site without a server. Every URL is asked for once.
+
+Standard output has a line for each link that leads nowhere, with the place where it stands:
+
+  Broken link http://a/page:12:8 -> http://a/gone (404 Not Found)
+
+The summary, notes and the progress line go to standard error.
+)"},
+    {"Reports",
+     R"(--format json is one document, ndjson one event a line as it comes; junit, sarif and github
+are for CI, csv for tables, html is a page to read. -o writes a report into a file, whole or not at
+all; several may be given, each with a --format at the same place, else by the end of its name. One
+--format more than there are files, and it goes to standard output too.
+)"},
+    {"How it asks",
+     R"(robots.txt is heeded, with its crawl delay. A host gets at most 8 requests at a time (this
+machine as many as -c allows), and what --rate says. One that asks for a pause (429, Retry-After)
+gets it, and only that host. What may be better in a moment is tried again at the end. Statuses of
+--accept are OK: for all hosts ("200..299,304"), or for some ("*.example.org=200..299,429").
+
+D is 500ms, 5s, 1m, 2h, 7d or a number of seconds; SIZE is a number of bytes, 500K, 16M or 1G.
+REGEX is an RE2 pattern that matches anywhere in the URL. See check for -H and --user.
+)"},
+    {"Going on",
+     R"(With --state FILE the crawl is kept in FILE as it goes: after Ctrl-C, a crash or kill -9, the
+same command goes on from there, and its report covers all of it. --cache FILE takes the verdicts
+of other crawls that are not older than --max-age.
+)"},
+    {"Configuration", R"(--config FILE reads options from a file (TOML), by their long names:
+
+  [crawl]
+  external = "skip"
+  per-host = 4
+  fragments = true
+  exclude = ["/private/", '\.pdf$']
+
+What the command line says goes before. --ignore-file FILE has a pattern a line for --exclude, and
+comments that begin with #. No file is read that is not named.
+)"},
+    {"Exit status", R"(  0    every link leads somewhere
+  1    there are broken links
+  2    wrong usage, or a file that cannot be read or written
+  3    all pages are there, but places in them (fragments) are not
+  130  after Ctrl-C: the reports tell what was found until then; a second Ctrl-C ends at once
+  143  after SIGTERM, in the same way
+)"},
+    {"Examples", R"help(  oneloop crawl https://example.org/
+  oneloop crawl --level 2 --external skip --fragments https://example.org/docs/
+  oneloop crawl --offline --fragments README.md docs
+  oneloop crawl --format github --format sarif -o links.sarif public
+  oneloop crawl --state crawl.db --rate '*=2/s' -o report.html https://example.org/
+  oneloop crawl --exclude '/calendar/' --accept 'example.com=200..299,403' https://example.org/
+)help"}};
+
 const std::vector<section> get_sections{
     {"What it prints",
      R"(The body goes to standard output as it comes, without its content coding (gzip and the like).
@@ -202,6 +266,7 @@ command_line::command_line(std::string version)
   app_.require_subcommand(1);
   app_.fallthrough(false);
   add_check();
+  add_crawl();
   add_get();
   add_race();
   CLI::App* demo = app_.add_subcommand(
@@ -254,6 +319,11 @@ void command_line::add_transport(CLI::App& to, transport_arguments& a, const cha
   to.add_option("-A,--user-agent", a.agent, "The User-Agent")->type_name("AGENT")->group(requests);
   add_repeated(to, "--user", a.users, "For a host, 'host=name:password' (Basic)")
       ->type_name("USER")
+      ->group(requests);
+  to.add_option("--cookies", a.cookies,
+                "Send the cookies in FILE (cookies.txt, as browsers and curl\nsave them)")
+      ->type_name("FILE")
+      ->check(names_a_file())
       ->group(requests);
 
   const char* const connections = "Connections";
@@ -335,6 +405,148 @@ void command_line::add_check() {
   c.add_flag("-v,--verbose", a.transport.verbose, "Tell more about each URL on standard error")
       ->group(output);
   document(c, check_sections);
+}
+
+void command_line::add_crawl() {
+  crawl_arguments& a = crawl_;
+  CLI::App& c =
+      *app_.add_subcommand("crawl", "Follow the links of a site or of files, and check them all");
+  c.add_option("START", a.starts, "Where to begin: URLs, files, directories, patterns, -")
+      ->type_name("");
+  const auto option = [&c](const char* group, const char* names, auto& value, const char* type,
+                           const char* text) {
+    return c.add_option(names, value, text)->type_name(type)->group(group);
+  };
+  const auto defaulted = [&option](const char* group, const char* names, std::string& value,
+                                   const char* type, const char* text) {
+    option(group, names, value, type, text)->capture_default_str();
+  };
+  const auto file = [&option](const char* group, const char* names, std::string& value,
+                              const char* text) {
+    option(group, names, value, "FILE", text)->check(names_a_file());
+  };
+  // Not an optional: an empty value of those counts as none.
+  const auto maybe = [&c](const char* group, const char* names, std::optional<std::string>& value,
+                          const char* type, const char* text) {
+    c.add_option_function<std::string>(
+         names, [&value](const std::string& v) { value = v; }, text)
+        ->type_name(type)
+        ->group(group);
+  };
+  const auto repeated = [&c](const char* group, const char* names, std::vector<std::string>& values,
+                             const char* type, const char* text) {
+    return add_repeated(c, names, values, text)->type_name(type)->group(group);
+  };
+
+  const char* const input = "Input";
+  repeated(input, "--from", a.files, "FILE", "Also begin at the URLs in FILE, one a line");
+  file(input, "--config", a.config, "Take options from FILE (TOML), see below");
+  maybe(input, "--base", a.base, "URL", "Resolve relative links of files against URL");
+  maybe(input, "--root-dir", a.root_dir, "DIR",
+        "Where links of files that begin with / are looked up");
+  repeated(input, "--remap", a.remap, "MAP",
+           "'REGEX TO', ask for TO in place of what matches;\n\\1 in it is a group");
+
+  const char* const links = "Which links";
+  maybe(links, "--level", a.level, "N",
+        "How deep links are followed from the starts;\nif not given, to the end of the site");
+  maybe(links, "--limit", a.limit, "N", "How many pages of the site are asked for at most");
+  defaulted(links, "--external", a.external, external_names,
+            "What becomes of links to other sites");
+  repeated(links, "--include", a.include, "REGEX", "Check only what one of these matches");
+  repeated(links, "--exclude", a.exclude, "REGEX", "Do not check what matches");
+  repeated(links, "--ignore-file", a.ignore_files, "FILE", "Patterns for --exclude, one a line")
+      ->check(names_a_file());
+  repeated(links, "--internal", a.internal, "REGEX", "What matches is of the site too");
+  repeated(links, "--scheme", a.schemes, "LIST", "Schemes to check (http,https)");
+  c.add_flag("--fragments", a.fragments, "Check that pages have the places (#id) that links name")
+      ->group(links);
+  repeated(links, "--fragment-exclude", a.fragment_exclude, "REGEX", "But not of URLs that match");
+  c.add_flag("--code-blocks", a.code_blocks, "Check links in code, too")->group(links);
+  defaulted(links, "--mailto", a.mailto, check_skip_names, "Whether addresses look like some");
+  defaulted(links, "--tel", a.telephone, check_skip_names,
+            "Whether telephone numbers look like some");
+  c.add_flag("--dump", a.dump, "Print the links of the starts, check none")->group(links);
+  c.add_flag("--offline", a.offline, "Check links to files only, ask no server")->group(links);
+
+  const char* const checks = "Checks";
+  defaulted(checks, "--robots", a.robots, on_off_names, "Whether robots.txt is heeded");
+  repeated(checks, "--rate", a.rates, "RATE",
+           "How often a host is asked: 'example.org=5/s', '*=30/m'");
+  maybe(checks, "--per-host", a.per_host, "N",
+        "Requests at a time to one host (8; to this machine: -c)");
+  defaulted(checks, "-c,--concurrency", a.concurrency, "N", "Requests at a time, 1 to 65535");
+  defaulted(checks, "--method", a.method, method_names,
+            "How to ask; auto: GET for pages, for others HEAD, and GET\nwhere it fails");
+  defaulted(checks, "--retries", a.retries, "N", "Further tries after a passing failure, 0 to 10");
+  defaulted(checks, "--retry-delay", a.retry_delay, "D",
+            "The longest delay before the first of them");
+  repeated(checks, "--accept", a.accept, "LIST",
+           "Statuses that are OK (200..299), or of a host,\n'example.org=200..299,429'");
+  defaulted(checks, "--max-page", a.max_page, "SIZE", "What is longer is a broken link");
+
+  const char* const again = "Going on";
+  file(again, "--state", a.state, "Keep the crawl in FILE, and go on from it");
+  file(again, "--cache", a.cache, "Take verdicts of other crawls from FILE, and keep them there");
+  maybe(again, "--max-age", a.max_age, "D", "If they are not older (24h)");
+
+  const char* const output = "Output";
+  repeated(output, "--format", a.formats, crawl_format_names, "How the report is written (text)");
+  repeated(output, "-o,--output", a.outputs, "FILE", "Write it to FILE; - is standard output")
+      ->check(names_a_file());
+  c.add_flag("--no-progress", a.no_progress, "No progress line")->group(output);
+  c.add_flag("-q,--quiet", a.transport.quiet, "Nothing but reports and errors")->group(output);
+  c.add_flag("-v,--verbose", a.transport.verbose,
+             "Tell what is OK and what is not checked; at the end,\nabout each host")
+      ->group(output);
+  add_transport(c, a.transport, "How long a request may take");
+  document(c, crawl_sections);
+}
+
+void command_line::configure(CLI::App& command, const std::string& file) {
+  for (auto& setting : read_config(file, command.get_name())) {
+    const auto refuse = [&](std::uint32_t line, std::string_view why) {
+      throw usage_error{fmt::format("{}:{}: {}: {}", file, line, setting.key, why)};
+    };
+    CLI::Option* o = nullptr;
+    for (CLI::Option* known : command.get_options([](const CLI::Option*) { return true; })) {
+      const auto& names = known->get_lnames();
+      const bool its = std::find(names.begin(), names.end(), setting.key) != names.end();
+      if (its && setting.key != "help" && setting.key != "config") o = known;
+    }
+    if (o == nullptr) refuse(setting.line, "crawl has no such option");
+    const bool flag = o->get_expected_max() == 0;
+    const bool many = o->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
+    if (setting.list && !many) refuse(setting.line, "must be one value, and not a list");
+    for (auto& v : setting.values) {
+      const bool on_off = o->get_type_name() == on_off_names;
+      if (flag && !v.boolean) refuse(v.line, "must be true or false");
+      if (v.boolean && !flag && !on_off) refuse(v.line, "must be a value, and not true or false");
+      if (v.boolean && on_off) v.text = v.text == "true" ? "on" : "off";
+    }
+    if (o->count() != 0) continue;  // the command line goes before
+    for (auto& v : setting.values) {
+      o->add_result(v.text);
+      configured_.push_back({o, v.text, fmt::format("{}:{}: {}", file, v.line, setting.key)});
+    }
+    if (setting.values.empty()) continue;
+    try {
+      o->run_callback();
+    } catch (const CLI::Error& e) {
+      refuse(setting.line, e.what());
+    }
+  }
+}
+
+std::string command_line::origin_of(const bad_option& e) const {
+  std::string place;
+  for (const auto& c : configured_) {
+    if (!c.option->check_name(e.option())) continue;
+    // Of several values it is the one that is complained about; a secret one is not told.
+    if (c.value == e.value()) return c.where;
+    if (place.empty()) place = c.where;
+  }
+  return place;
 }
 
 void command_line::add_get() {
@@ -427,12 +639,25 @@ int command_line::run(int argc, const char* const* argv) {
     throw usage_error{e.what()};
   }
   const std::string name = app_.get_subcommands().front()->get_name();
-  for (const auto* t : {&check_.transport, &get_.transport}) {
+  if (name == "crawl" && !crawl_.config.empty()) {
+    configure(*app_.get_subcommand("crawl"), crawl_.config);
+  }
+  for (const auto* t : {&check_.transport, &crawl_.transport, &get_.transport}) {
     if (t->quiet && t->verbose) throw usage_error{"-q and -v: choose one"};
   }
   if (name == "check") {
     check_.for_workers = again(*app_.get_subcommand("check"));
     return check_command(std::move(check_));
+  }
+  if (name == "crawl") {
+    try {
+      return crawl_command(std::move(crawl_));
+    } catch (const bad_option& e) {
+      const std::string where = origin_of(e);
+      if (where.empty()) throw;
+      throw usage_error{e.value().empty() ? fmt::format("{}: {}", where, e.why())
+                                          : fmt::format("{} {}: {}", where, e.value(), e.why())};
+    }
   }
   if (name == "get") {
     get_.timeout_given = app_.get_subcommand("get")->get_option("--timeout")->count() > 0;

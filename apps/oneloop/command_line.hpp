@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "arguments.hpp"
 #include "check_command.hpp"
+#include "crawl_command.hpp"
 #include "get_command.hpp"
 #include "race_command.hpp"
 
@@ -50,13 +52,26 @@ class command_line {
   void document(CLI::App& of, std::vector<section> sections);
   void add_transport(CLI::App& to, transport_arguments& a, const char* timeout);
   void add_check();
+  void add_crawl();
   void add_get();
   void add_race();
+  /// Takes the options of a file for those that the command line did not give.
+  void configure(CLI::App& command, const std::string& file);
+  /// Where the value came from, if that was a file: "oneloop.toml:3: level".
+  [[nodiscard]] std::string origin_of(const bad_option& e) const;
+
+  struct configured {
+    const CLI::Option* option;
+    std::string value;
+    std::string where;
+  };
 
   std::string version_;
   CLI::App app_;
   std::map<const CLI::App*, std::vector<section>> sections_;
   check_arguments check_;
+  crawl_arguments crawl_;
+  std::vector<configured> configured_;
   get_arguments get_;
   race_arguments race_;
   std::string shell_;

@@ -1,14 +1,9 @@
 #include "get_command.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,6 +11,7 @@
 #include <utility>
 
 #include "arguments.hpp"
+#include "destination.hpp"
 #include "oneloop/base/error.hpp"
 #include "oneloop/http/client.hpp"
 #include "oneloop/http/cookies.hpp"
@@ -28,58 +24,6 @@ namespace {
 
 using oneloop::task;
 namespace http = oneloop::http;
-
-/// Where the body goes: standard output, or a file that is there when it is whole. What there is of
-/// an incomplete one stays in FILE.part.
-class destination {
- public:
-  explicit destination(const std::string& file) : file_{file}, part_{part_of(file)} {
-    if (file.empty()) {
-      out_.emplace(STDOUT_FILENO, "standard output");
-      return;
-    }
-    const int fd = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) throw usage_error{oneloop::error{"-o", part_, oneloop::system_code(errno)}.what()};
-    fd_ = oneloop::descriptor::adopt(fd);
-    out_.emplace(fd, part_);
-  }
-
-  task<> write(std::string_view text) {
-    any_ = true;
-    out_->add(text);
-    return out_->flush();
-  }
-  /// All of it has come.
-  void keep() {
-    if (part_ != file_ && ::rename(part_.c_str(), file_.c_str()) != 0) {
-      throw oneloop::error{"rename " + part_ + " to", file_, oneloop::system_code(errno)};
-    }
-  }
-  /// Something went wrong: says where what has come can be found.
-  void give_up() {
-    if (part_ == file_) return;
-    if (any_) {
-      note("what has come is in " + part_);
-    } else {
-      ::unlink(part_.c_str());
-    }
-  }
-
- private:
-  /// Beside the file; but what is a device or a pipe is written at once.
-  static std::string part_of(const std::string& file) {
-    struct stat about{};
-    const bool special =
-        file.empty() || (::stat(file.c_str(), &about) == 0 && !S_ISREG(about.st_mode));
-    return special ? file : file + ".part";
-  }
-
-  std::string file_;
-  std::string part_;
-  oneloop::descriptor fd_;
-  std::optional<output> out_;
-  bool any_ = false;
-};
 
 std::string head_of(const http::response& r) {
   std::string text = fmt::format("HTTP/1.{} {} {}\r\n", r.minor_version(), r.status(), r.reason());
@@ -116,7 +60,8 @@ task<> copy_body(http::response& from, destination& to) {
 }
 
 /// Whether all went well.
-task<bool> fetch(get_arguments a, http::client_options options, destination& to) {
+task<bool> fetch(get_arguments a, http::client_options options,
+                 std::shared_ptr<http::cookie_jar> cookies, destination& to) {
   auto target = oneloop::url::parse(a.url);
   if (!target) {
     // What stands before the last '@' may be a password.
@@ -126,7 +71,7 @@ task<bool> fetch(get_arguments a, http::client_options options, destination& to)
   }
   http::client client{std::move(options)};
   http::request ask{a.head ? "HEAD" : "GET", *std::move(target)};
-  ask.follow(!a.no_follow).cookies(std::make_shared<http::cookie_jar>());
+  ask.follow(!a.no_follow).cookies(cookies ? cookies : std::make_shared<http::cookie_jar>());
   auto sending = client.send(std::move(ask));
   auto response = co_await std::move(sending);
   if (a.transport.insecure && response.certificate_problem()) {
@@ -154,6 +99,7 @@ task<bool> fetch(get_arguments a, http::client_options options, destination& to)
 int get_command(get_arguments a) {
   if (a.transport.quiet) no_notes();
   auto options = client_options_of(a.transport);
+  auto cookies = cookies_of(a.transport);
   // A long body may take its time, unless somebody said how long.
   options.total_timeout(a.timeout_given ? parse_duration("--timeout", a.transport.timeout)
                                         : oneloop::duration::max());
@@ -161,7 +107,7 @@ int get_command(get_arguments a) {
   make_loop(loop, a.transport.backend);
   destination to{a.file == "-" ? std::string{} : a.file};
   try {
-    const bool good = oneloop::run(*loop, fetch(a, std::move(options), to));
+    const bool good = oneloop::run(*loop, fetch(a, std::move(options), std::move(cookies), to));
     good ? to.keep() : to.give_up();
     return good ? exit_ok : exit_bad;
   } catch (const oneloop::error& e) {

@@ -98,7 +98,7 @@ std::string synopsis(const CLI::App& command) {
 
 std::string manual_page(const command_line& of) {
   std::string text = ".TH ONELOOP 1 \"\" \"oneloop " + of.version() + "\" \"User Commands\"\n";
-  text += ".SH NAME\noneloop \\- check and get URLs, many at a time\n.SH SYNOPSIS\n";
+  text += ".SH NAME\noneloop \\- check links and get URLs, many at a time\n.SH SYNOPSIS\n";
   for (const CLI::App* c : of.commands()) {
     if (c != of.commands().front()) text += ".br\n";
     text += synopsis(*c);

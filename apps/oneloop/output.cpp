@@ -103,12 +103,14 @@ std::string progress_text(const progress_state& s, bool colours, std::size_t wid
   return line + (colours && s.bad != 0 ? fmt::format("\033[31m{}\033[0m", bad) : bad) + rest;
 }
 
-void progress_line::draw(const progress_state& s) {
-  if (!shown_) return;
+std::size_t progress_line::width() {
   winsize size{};
-  const std::size_t width =
-      ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-  write_error("\r\033[K" + progress_text(s, colours_, width), 0);
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void progress_line::draw(std::string_view text) {
+  if (!shown_) return;
+  write_error(std::string{"\r\033[K"}.append(text), 0);
   drawn_ = true;
 }
 

@@ -57,7 +57,10 @@ class progress_line {
  public:
   explicit progress_line(bool wanted);
   [[nodiscard]] bool shown() const noexcept { return shown_; }
-  void draw(const progress_state& s);
+  [[nodiscard]] bool colours() const noexcept { return colours_; }
+  /// Columns of the terminal.
+  [[nodiscard]] static std::size_t width();
+  void draw(std::string_view text);
   /// Before something else is written there.
   void erase();
 

@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "arguments.hpp"
-#include "check_command.hpp"
 #include "measure.hpp"
 #include "oneloop/base/clock.hpp"
 #include "oneloop/check/model.hpp"
@@ -26,6 +25,7 @@
 #include "oneloop/scope/timeout.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
+#include "open_files.hpp"
 #include "output.hpp"
 
 namespace tool {

@@ -11,24 +11,26 @@
 
 #include "arguments.hpp"
 #include "oneloop/base/error.hpp"
+#include "oneloop/http/cookies.hpp"
+#include "oneloop/http/date.hpp"
 #include "oneloop/http/proxy.hpp"
 #include "oneloop/net/tls_engine.hpp"
 #include "output.hpp"
+#include "small_file.hpp"
 
 namespace tool {
 namespace {
 
 void must_be_readable(std::string_view option, const std::string& file) {
   if (file.empty() || ::access(file.c_str(), R_OK) == 0) return;
-  throw usage_error{fmt::format("{} {}: {}", option, file, std::generic_category().message(errno))};
+  throw bad_option{option, file, std::generic_category().message(errno)};
 }
 
 /// Files that cannot be used are wrong usage, and not a hundred bad verdicts.
 void try_files(const transport_arguments& a) {
   if (a.ca_file.empty() && a.certificate.empty() && a.key.empty()) return;
   if (a.certificate.empty() && !a.key.empty()) {
-    throw usage_error{
-        fmt::format("--key {}: a key is for a certificate: name it with --cert", a.key)};
+    throw bad_option{"--key", a.key, "a key is for a certificate: name it with --cert"};
   }
   must_be_readable("--cacert", a.ca_file);
   must_be_readable("--cert", a.certificate);
@@ -40,7 +42,7 @@ void try_files(const transport_arguments& a) {
       set(o);
       (void)oneloop::net::tls_context::client(o);
     } catch (const oneloop::error& e) {
-      throw usage_error{fmt::format("{} {}: {}", option, file, e.what())};
+      throw bad_option{option, file, e.what()};
     }
   };
   trial("--cacert", a.ca_file, [&](auto& o) { o.ca_file = a.ca_file; });
@@ -58,7 +60,8 @@ oneloop::http::proxy_rules proxies_of(const std::optional<std::string>& proxy) {
     return proxy_rules::all(*proxy);
   } catch (const oneloop::error& e) {
     // The URL may have a password in it.
-    throw usage_error{proxy ? fmt::format("--proxy: {}", e.what()) : std::string{e.what()}};
+    if (proxy) throw bad_option{"--proxy", "", e.what()};
+    throw usage_error{e.what()};
   }
 }
 
@@ -104,6 +107,17 @@ oneloop::http::client_options client_options_of(const transport_arguments& a) {
   return o;
 }
 
+std::shared_ptr<oneloop::http::cookie_jar> cookies_of(const transport_arguments& a) {
+  if (a.cookies.empty()) return {};
+  auto jar = std::make_shared<oneloop::http::cookie_jar>();
+  try {
+    jar->load(read_small_file("--cookies", a.cookies), oneloop::http::wall_now());
+  } catch (const oneloop::error& e) {
+    throw bad_option{"--cookies", a.cookies, e.what()};
+  }
+  return jar;
+}
+
 void make_loop(std::optional<oneloop::loop>& in, const std::string& backend) {
   (void)parse_choice("--backend", backend, backend_names);
   try {
@@ -112,7 +126,7 @@ void make_loop(std::optional<oneloop::loop>& in, const std::string& backend) {
     // For the loops of threads and workers.
     if (backend != "auto") ::setenv("ONELOOP_BACKEND", backend.c_str(), 1);
   } catch (const oneloop::error& e) {
-    throw usage_error{fmt::format("--backend {}: {}", backend, e.what())};
+    throw bad_option{"--backend", backend, e.what()};
   }
 }
 

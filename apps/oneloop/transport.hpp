@@ -1,12 +1,14 @@
 // The options that say how requests are sent: the same for every command that sends some.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/http/client.hpp"
+#include "oneloop/http/cookies.hpp"
 #include "oneloop/loop/loop.hpp"
 
 namespace tool {
@@ -21,6 +23,7 @@ struct transport_arguments {
   std::vector<std::string> fields;
   std::string agent;
   std::vector<std::string> users;
+  std::string cookies;  // a file
   std::string ca_file;
   std::string certificate;
   std::string key;
@@ -33,8 +36,11 @@ struct transport_arguments {
   bool verbose = false;
 };
 
-/// What they mean, but for total_timeout. Tries the files. Throws usage_error.
+/// What they mean, but for total_timeout and cookies. Tries the files. Throws usage_error.
 oneloop::http::client_options client_options_of(const transport_arguments& a);
+
+/// The jar that the file of --cookies fills; nothing if none was named. Throws usage_error.
+std::shared_ptr<oneloop::http::cookie_jar> cookies_of(const transport_arguments& a);
 
 /// Makes the loop that --backend asks for. Throws usage_error.
 void make_loop(std::optional<oneloop::loop>& in, const std::string& backend);
