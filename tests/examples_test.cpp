@@ -4,6 +4,7 @@
 
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/scope/gather.hpp"
+#include "pages.hpp"
 #include "tool.hpp"
 
 namespace tool_test {
@@ -166,6 +167,60 @@ TEST_F(example, check_urls_asks_for_all_at_once_where_the_model_can) {
     EXPECT_EQ(lines_of(o.out).size(), 10u) << name;
     EXPECT_THAT(o.out, Not(HasSubstr("Bad"))) << name;
     EXPECT_EQ(s.most_at_once(), one_by_one ? 1 : 10) << name;
+  }
+}
+
+// ---- link_checker ----
+
+TEST_F(example, link_checker_reports_what_is_broken_and_stops_at_its_level) {
+  const site elsewhere;  // for a port that nobody listens on
+  for (const auto& name : models_of("link_checker")) {
+    pages s{{{"/",
+              {links_to({"/a", "b#there", "#here", "/gone", "mailto:me@example.org",
+                         elsewhere.refused()}) +
+               "<img src=/flag.gif><link rel=icon href=/icon.png>"}},
+             {"/a", {links_to({"/deep", "/", "/a"})}},
+             {"/b", {links_to({"/gone", "/error"})}},
+             {"/deep", {links_to({"/deeper"})}},
+             {"/error", {"", "text/html", 500}},
+             {"/flag.gif", {"GIF89a", "image/gif"}}}};
+    const auto o = outcome_of_example(name, {s.url()});
+    EXPECT_EQ(o.status, 0) << name;
+    EXPECT_EQ(o.err, "") << name;
+    auto lines = lines_of(o.out);
+    // Either page may be the first to name it.
+    for (auto& line : lines) {
+      if (line == "Broken link " + s.url("/b") + " -> " + s.url("/gone")) {
+        line = "Broken link " + s.url("/") + " -> " + s.url("/gone");
+      }
+    }
+    EXPECT_THAT(lines, UnorderedElementsAre(
+                           "Broken link " + s.url("/") + " -> " + s.url("/gone"),
+                           "Broken link " + s.url("/") + " -> " + elsewhere.refused() + "/",
+                           "Broken link " + s.url("/b") + " -> " + s.url("/error"),
+                           "Not http: mailto:me@example.org", "Not html: " + s.url("/flag.gif")))
+        << name;
+    for (const char* path : {"/", "/a", "/b", "/deep", "/flag.gif", "/gone", "/error"}) {
+      EXPECT_EQ(s.count(std::string{"GET "} + path), 1) << name << " " << path;
+    }
+    EXPECT_EQ(s.requests(), 7) << name;
+    EXPECT_EQ(lines_of(outcome_of_example(name, {s.url("/b"), "0"}).out).size(), 0u) << name;
+    EXPECT_EQ(s.requests(), 8) << name;
+    EXPECT_EQ(outcome_of_example(name).status, 2) << name;
+  }
+}
+
+TEST_F(example, link_checker_ends_where_every_page_links_to_every_other) {
+  std::vector<std::string> all;
+  for (int i = 0; i < 150; ++i) all.push_back("/" + std::to_string(i));
+  pages::map site;
+  for (const auto& path : all) site[path] = {links_to(all)};
+  for (const auto& name : models_of("link_checker")) {
+    pages s{site};
+    const auto o = outcome_of_example(name, {s.url("/0"), "3"});
+    EXPECT_EQ(o.out, "") << name;
+    EXPECT_EQ(s.requests(), 150) << name;
+    EXPECT_LE(s.most_at_once(), 10) << name;
   }
 }
 
