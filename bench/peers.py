@@ -61,6 +61,36 @@ tokio = {{ version = "~1.38", features = ["rt", "sync", "time", "net", "io-util"
         else:
             self.skipped[name or module] = f"Python's {module} is not installed"
 
+    def installed(self, name, tool, *arguments):
+        program = shutil.which(tool)
+        if program is None:
+            self.skipped[name] = f"there is no {tool}"
+        else:
+            self.commands[name] = [program, *arguments]
+
+    # Whole programs of others, in one version, built once.
+
+    def _fetched(self, name, tool, command, program, *run):
+        if program.exists():
+            self.commands[name] = [*run]
+        else:
+            self._built(name, tool, command, run[0], run[1:])
+
+    def module(self, name, path, version, *arguments):
+        program = self.build / name
+        command = ["env", f"GOBIN={self.build}", "go", "install", f"{path}@{version}"]
+        self._fetched(name, "go", command, program, str(program), *arguments)
+
+    def crate(self, name, version, *arguments):
+        program = self.build / "bin" / name
+        command = ["cargo", "install", "--quiet", "--root", str(self.build), f"{name}@{version}"]
+        self._fetched(name, "cargo", command, program, str(program), *arguments)
+
+    def npm(self, name, version, script, *arguments):
+        program = self.build / "node_modules" / name / script
+        command = ["npm", "install", "--silent", "--prefix", str(self.build), f"{name}@{version}"]
+        self._fetched(name, "npm", command, program, shutil.which("node") or "node", str(program), *arguments)
+
     def interpreted(self, name, tool, source, *arguments):
         program = shutil.which(tool)
         if program is None:
@@ -75,6 +105,7 @@ class Comparison:
     cases = (None,)  # one run of the benchmark for each; `case` is which
     paired = None  # the peer that is run again before each other one, for ratios that the weather leaves alone
     fields = ("wall", "cpu", "bytes", "start")  # what a peer prints: as many of them as it knows
+    timeout = 120  # seconds of one run
 
     def __init__(self, folder, bin_dir, case=None):
         self.folder, self.bin, self.case = folder, bin_dir, case
