@@ -149,7 +149,7 @@ class ndjson_writer final : public streaming_crawl_writer {
   }
 
   std::string other(const oneloop::crawl_event& e) override {
-    return std::visit([this](const auto& each) { return of(each); }, e);
+    return std::visit([this](const auto& each) { return this->of(each); }, e);
   }
 
   std::string of(const oneloop::crawl_broken_link& b) { return broken(b); }

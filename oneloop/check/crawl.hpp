@@ -96,11 +96,11 @@ struct crawl_source {
 struct crawl_verdict {
   check_result result;
   std::uint32_t depth = 0;
-  bool internal = false;     // of the site
-  bool read = false;         // it was a document, and its links were followed
-  std::size_t links = 0;     // that were found in it
-  bool from_cache = false;   // the verdict is one of an earlier day
-  std::string content_type;  // as the server said; "" if it said nothing
+  bool internal = false;          // of the site
+  bool read = false;              // it was a document, and its links were followed
+  std::size_t links = 0;          // that were found in it
+  bool from_cache = false;        // the verdict is one of an earlier day
+  std::string content_type = {};  // as the server said; "" if it said nothing
 };
 
 /// A link that leads to a bad URL: of those found before the verdict the first
