@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "oneloop/base/sanitized_test.hpp"
 #include "planted_site.hpp"
 #include "tool.hpp"
 
@@ -75,6 +76,9 @@ class served_site {
 };
 
 constexpr int at_a_time = 4;
+/// Under a sanitizer everything takes longer, and fewer kills have to do.
+constexpr int slowness = oneloop::test::sanitized ? 10 : 1;
+constexpr int enough_kills = oneloop::test::sanitized ? 8 : 50;
 
 std::vector<std::string> crawl_command(const planted::site& s, std::vector<std::string> more) {
   std::vector<std::string> all{"--fragments",   "-c",  std::to_string(at_a_time),
@@ -161,7 +165,7 @@ void crawl_with_kills(const served_site& s, const planted::server& server, std::
     process p{crawl_command(s.site(), {"--state", state.path(), "--format", "ndjson", "-v"})};
     // From the first moment to about a third of the whole; later, where the machine is so busy that
     // nobody gets on.
-    p.listen(std::chrono::milliseconds{5 + random() % (60 + 20 * in_vain)});
+    p.listen(slowness * std::chrono::milliseconds{5 + random() % (60 + 20 * in_vain)});
     p.signal(SIGKILL);
     const int status = p.wait();
     ended = status != -SIGKILL;
@@ -199,7 +203,7 @@ TEST(crawl_kill, fifty_kills_lose_nothing_and_ask_for_nothing_twice) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random{seed};
   int kills = 0;
-  for (std::uint64_t which = 1; kills < 50 && !testing::Test::HasFailure(); ++which) {
+  for (std::uint64_t which = 1; kills < enough_kills && !testing::Test::HasFailure(); ++which) {
     SCOPED_TRACE("site " + std::to_string(which));
     served_site s{which};
     std::string whole;
