@@ -178,6 +178,7 @@ TEST(two_sided_queue, works_without_any_loop_and_with_timeouts_of_threads) {
 
 TEST(two_sided_queue, both_sides_may_join_and_put_and_hear_of_its_end) {
   queue<int> q{1};
+  EXPECT_TRUE(q.try_put(1));  // before anyone joins: an empty queue is joined at once
   bool loop_joined = false, loop_refused = false;
   std::atomic<bool> thread_joined{false}, thread_refused{false};
   std::thread other{[&] {
@@ -212,7 +213,6 @@ TEST(two_sided_queue, both_sides_may_join_and_put_and_hear_of_its_end) {
     };
     co_await with_nursery(body);
   };
-  EXPECT_TRUE(q.try_put(1));
   run(main(), "epoll");
   other.join();
   EXPECT_TRUE(loop_joined && thread_joined);
