@@ -2,6 +2,9 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include <functional>
 
@@ -28,6 +31,10 @@ inline void holds(interleave::options o, const std::function<void(world&)>& prog
 /// It does not, and this is what the checker says.
 inline void is_broken(const char* how, interleave::options o,
                       const std::function<void(world&)>& program) {
+#ifdef __SANITIZE_ADDRESS__
+  // What has failed is left in the middle of what it did, with all that it owns.
+  const __lsan::ScopedDisabler abandoned;
+#endif
   const report r = explore(o, program);
   EXPECT_NE(r.text.find(how), std::string::npos) << r.executions << " executions: " << r.text;
 }
