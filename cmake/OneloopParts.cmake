@@ -64,7 +64,8 @@ function(oneloop_part name)
     oneloop_own_code(${target})
     set_target_properties(${target} PROPERTIES
       POSITION_INDEPENDENT_CODE ON VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-      INSTALL_RPATH "$ORIGIN")
+      INSTALL_RPATH "$ORIGIN"
+      DEFINE_SYMBOL "")  # so shared libraries are made of the objects that ccache has of static ones
     foreach(dep IN LISTS arg_PRIVATE)
       if(dep STREQUAL "llhttp")
         _oneloop_add_llhttp(${target})
@@ -119,18 +120,24 @@ function(oneloop_app_libraries target)
   target_link_libraries(${target} PRIVATE CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json)
 endfunction()
 
-# apps/<name>/*.cpp: a program; everything but main.cpp is also linked into its tests.
+# apps/<name>/*.cpp: a program; everything but main.cpp is the objects <name>_app, also for its tests.
 function(oneloop_app name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/apps/${name}/*.cpp")
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
   if(NOT sources)
     return()
   endif()
-  add_executable(${name} ${sources})
-  oneloop_own_code(${name})
-  target_link_libraries(${name} PRIVATE oneloop::oneloop)
-  oneloop_app_libraries(${name})
-  target_compile_definitions(${name} PRIVATE ONELOOP_VERSION="${PROJECT_VERSION}")
+  set(rest ${sources})
+  list(FILTER rest EXCLUDE REGEX "/main\\.cpp$")
+  list(FILTER sources INCLUDE REGEX "/main\\.cpp$")
+  add_library(${name}_app OBJECT ${rest})
+  add_executable(${name} ${sources} $<TARGET_OBJECTS:${name}_app>)
+  foreach(target IN ITEMS ${name}_app ${name})
+    oneloop_own_code(${target})
+    target_link_libraries(${target} PRIVATE oneloop::oneloop)
+    oneloop_app_libraries(${target})
+    target_compile_definitions(${target} PRIVATE ONELOOP_VERSION="${PROJECT_VERSION}")
+  endforeach()
   set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 endfunction()
 

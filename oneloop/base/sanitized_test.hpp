@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr bool sanitized = true;
@@ -18,4 +18,4 @@ inline constexpr bool sanitized = false;
 inline constexpr bool sanitized = false;
 #endif
 
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -11,7 +11,7 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 // A value whose memory can run out.
 struct greedy {
@@ -19,7 +19,7 @@ struct greedy {
   static inline bool out_of_memory = false;
 };
 
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test
 
 template <>
 struct std::allocator<oneloop::test::greedy> {
@@ -31,7 +31,7 @@ struct std::allocator<oneloop::test::greedy> {
   static void deallocate(value_type* p, std::size_t) { ::operator delete(p); }
 };
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 // Counts its instances and dies loudly when it is used after it was moved from.
@@ -371,4 +371,4 @@ TEST(channel, may_be_destroyed_as_soon_as_its_operations_have_returned) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -5,7 +5,7 @@
 #include "oneloop/channel/select.hpp"
 #include "oneloop/sync/event.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 template <std::size_t Capacity>
@@ -98,4 +98,4 @@ using cases = testing::Types<channel_receive<0>, channel_receive<1>, channel_rec
 INSTANTIATE_TYPED_TEST_SUITE_P(channels, conformance, cases);
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

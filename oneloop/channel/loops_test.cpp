@@ -14,7 +14,7 @@
 #include "oneloop/sync/event.hpp"
 #include "oneloop/sync/mutex.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -241,4 +241,4 @@ TEST(on_virtual_loop, the_choice_of_a_select_replays_from_the_seed) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

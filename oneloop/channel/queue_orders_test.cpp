@@ -16,7 +16,7 @@
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -101,9 +101,9 @@ struct put_case {
   void satisfy() { EXPECT_TRUE(q.try_get()); }
   std::size_t waiting() { return q.statistics().waiting_puts; }
 };
-using cases = testing::Types<get_case<lifo_queue<int>>, put_case<lifo_queue<int>>,
-                             get_case<priority_queue<int>>, put_case<priority_queue<int>>>;
-INSTANTIATE_TYPED_TEST_SUITE_P(queues, conformance, cases);
+using ordered_cases = testing::Types<get_case<lifo_queue<int>>, put_case<lifo_queue<int>>,
+                                     get_case<priority_queue<int>>, put_case<priority_queue<int>>>;
+INSTANTIATE_TYPED_TEST_SUITE_P(ordered_queues, conformance, ordered_cases);
 
 // ---- two sides ----
 
@@ -250,4 +250,4 @@ TEST(two_sided_queue, a_get_that_is_cancelled_on_the_loop_takes_no_item_from_the
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

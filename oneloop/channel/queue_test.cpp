@@ -9,7 +9,7 @@
 #include "oneloop/channel/select.hpp"
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 TEST(queue, is_first_in_first_out_and_bounded) {
@@ -213,4 +213,4 @@ TEST(queue, workers_finish_everything_that_producers_put) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -13,7 +13,7 @@
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 bool deserted(const channel<int>& c) {
@@ -421,4 +421,4 @@ TEST(select_any, chooses_fairly) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -17,7 +17,7 @@
 #include "oneloop/sync/event.hpp"
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 constexpr int threads = 4;
@@ -295,4 +295,4 @@ TEST(stress_of_event, set_meets_cancel_and_select) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

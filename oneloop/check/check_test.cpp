@@ -18,7 +18,7 @@ using namespace test;
 using http::error_kind;
 using http::server_request;
 using http::server_response;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 class check : public on_backends {};
 ON_BACKENDS(check);

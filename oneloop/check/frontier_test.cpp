@@ -9,14 +9,13 @@
 #include <vector>
 
 #include "oneloop/base/error.hpp"
+#include "oneloop/check/check_test.hpp"
 
 namespace oneloop {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-
-url at(std::string_view text) { return *url::parse(text); }
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 /// A frontier whose start page was handed out.
 struct crawl {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "oneloop/check/check_test.hpp"
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/context.hpp"
@@ -19,18 +20,8 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::ElementsAre;
-using testing::HasSubstr;
-
-template <class Body>
-void go(Body body) {
-  auto main = body();
-  run(std::move(main), "virtual");
-}
-
-double now() {
-  return std::chrono::duration<double>(context::current().home()->now().time_since_epoch()).count();
-}
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(rate_rule, reads_hosts_and_rates) {
   const auto interval = [](std::string_view text) { return rate_rule::parse(text)->interval(); };

@@ -14,8 +14,8 @@ namespace oneloop {
 namespace {
 
 using namespace test;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 bool allowed(const std::string& text, const std::string& path,
              const std::string& agent = "FooBot") {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "oneloop/check/check_test.hpp"
 #include "oneloop/check/schedule_internal.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/context.hpp"
@@ -22,11 +23,7 @@ using detail::check_prober;
 using detail::check_schedule;
 using detail::probe_outcome;
 using http::error_kind;
-using testing::ElementsAre;
-
-double now() {
-  return std::chrono::duration<double>(context::current().home()->now().time_since_epoch()).count();
-}
+using ::testing::ElementsAre;
 
 /// Servers that answer as a test wants, at once or after a while.
 class world {
@@ -117,12 +114,6 @@ class world {
 };
 
 /// Runs a test's body on the virtual clock.
-template <class Body>
-void go(Body body) {
-  auto main = body();
-  run(std::move(main), "virtual");
-}
-
 TEST(check_schedule, tries_again_what_may_pass_and_only_that) {
   go([]() -> task<> {
     world w;

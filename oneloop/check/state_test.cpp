@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "oneloop/check/check_test.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/timeout.hpp"
 #include "oneloop/sync/event.hpp"
@@ -33,10 +34,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-url at(std::string_view text) { return *url::parse(text); }
-
 template <class Body>
-void go(Body body) {
+void on_a_real_loop(Body body) {
   auto main = body();
   run(std::move(main));
 }
@@ -54,7 +53,7 @@ class crawl_state_file : public ::testing::Test {
   /// Why the file is not opened.
   [[nodiscard]] std::string refused(const crawl_identity& run = {}) const {
     std::string why = "not at all";
-    go([&]() -> task<> {
+    on_a_real_loop([&]() -> task<> {
       try {
         auto opening = crawl_state::open(file(), run);
         auto s = co_await std::move(opening);
@@ -86,7 +85,7 @@ check_result verdict(std::string text) {
 
 TEST_F(crawl_state_file, keeps_everything) {
   const crawl_identity same{{"start", "http://a/"}, {"level", "2"}};
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = crawl_state::open(file(), same);
     auto s = co_await std::move(opening);
     EXPECT_FALSE(s.resumed());
@@ -105,7 +104,7 @@ TEST_F(crawl_state_file, keeps_everything) {
     auto closing = s.close();
     co_await std::move(closing);
   });
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = crawl_state::open(file(), same);
     auto s = co_await std::move(opening);
     EXPECT_TRUE(s.resumed());
@@ -173,7 +172,7 @@ TEST_F(crawl_state_file, that_is_none_is_refused_and_named) {
   std::filesystem::create_directory(file());
   EXPECT_THAT(refused(), HasSubstr("state file " + file() + ": "));
   std::filesystem::remove(file());
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = verdict_cache::open(file(), 1h);
     auto cache = co_await std::move(opening);
     auto closing = cache.close();
@@ -187,7 +186,7 @@ TEST_F(crawl_state_file, that_is_none_is_refused_and_named) {
 }
 
 TEST_F(crawl_state_file, that_is_damaged_is_told_and_never_taken) {
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = crawl_state::open(file(), {});
     auto s = co_await std::move(opening);
     frontier f{frontier_options{}.recorded()};
@@ -221,7 +220,7 @@ TEST_F(crawl_state_file, that_is_damaged_is_told_and_never_taken) {
 }
 
 TEST_F(crawl_state_file, belongs_to_one_run_at_a_time) {
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = crawl_state::open(file(), {});
     auto s = co_await std::move(opening);
     std::string why;
@@ -241,7 +240,7 @@ TEST_F(crawl_state_file, belongs_to_one_run_at_a_time) {
 }
 
 TEST_F(crawl_state_file, many_saves_share_a_transaction) {
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = crawl_state::open(file(), {});
     auto s = co_await std::move(opening);
     frontier f{frontier_options{}.recorded()};
@@ -274,7 +273,7 @@ TEST_F(crawl_state_file, many_saves_share_a_transaction) {
 TEST_F(crawl_state_file, a_save_that_is_cancelled_is_committed_all_the_same) {
   for (const bool already : {true, false}) {
     const auto path = file(already ? "1" : "2");
-    go([&]() -> task<> {
+    on_a_real_loop([&]() -> task<> {
       auto opening = crawl_state::open(path, {});
       auto s = co_await std::move(opening);
       frontier f{frontier_options{}.recorded()};
@@ -301,7 +300,7 @@ TEST_F(crawl_state_file, a_save_that_is_cancelled_is_committed_all_the_same) {
 }
 
 TEST_F(crawl_state_file, a_full_disk_fails_every_save_and_breaks_nothing) {
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = crawl_state::open(file(), {});
     auto s = co_await std::move(opening);
     std::vector<std::string> said;
@@ -520,7 +519,7 @@ TEST_F(crawl_state_file, killed_at_random_nothing_is_lost_and_nothing_asked_agai
       }
     }
     ASSERT_EQ(state.size(), truth.size());
-    go([&]() -> task<> {
+    on_a_real_loop([&]() -> task<> {
       auto opening = crawl_state::open(path, {{"start", page(0)}});
       auto s = co_await std::move(opening);
       frontier f{of_the_crawl()};
@@ -539,7 +538,7 @@ TEST_F(crawl_state_file, killed_at_random_nothing_is_lost_and_nothing_asked_agai
 // -----------------------------------------------------------------------------------
 
 TEST_F(crawl_state_file, a_cache_knows_verdicts_while_they_are_fresh) {
-  go([&]() -> task<> {
+  on_a_real_loop([&]() -> task<> {
     auto opening = verdict_cache::open(file(), 1h);
     auto cache = co_await std::move(opening);
     auto putting = cache.put(at("http://a/%7Ex#y"), verdict("http://a/%7Ex"));

@@ -18,8 +18,6 @@ namespace oneloop {
 namespace {
 
 using either = std::expected<int, failure>;
-std::runtime_error no(const char* what) { return std::runtime_error{what}; }
-
 // ---- what a callback may take and give ----
 
 TEST(chain, a_callback_may_return_a_failure_or_one_of_both) {

@@ -11,11 +11,6 @@
 namespace oneloop {
 namespace {
 
-template <class F>
-void on_loop(F&& body) {
-  run_virtual([&] { with_nursery([&](nursery&) { body(); }); });
-}
-
 /// What it ended with, in `to`.
 void note(const cooperative_task& t, std::string& to) {
   t.when_done().add_both(

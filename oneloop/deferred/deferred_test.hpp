@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/sleep.hpp"
+#include "oneloop/scope/nursery.hpp"
+#include "oneloop/scope/region.hpp"
 
 namespace oneloop {
 
@@ -22,6 +25,14 @@ void run_virtual(F&& fn) {
   loop l{"virtual"};
   run(l, std::forward<F>(fn));
 }
+
+/// The same, with a nursery: it also runs what the body has left in the loop's queue.
+template <class F>
+void on_loop(F&& body) {
+  run_virtual([&] { with_nursery([&](nursery&) { body(); }); });
+}
+
+inline std::runtime_error no(const char* what) { return std::runtime_error{what}; }
 
 /// What has been logged while this lives.
 struct log_capture {

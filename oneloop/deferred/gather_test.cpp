@@ -17,8 +17,6 @@ namespace {
 
 using strings = std::vector<std::string>;
 
-std::runtime_error no(const char* what) { return std::runtime_error{what}; }
-
 /// Each with a canceller that counts.
 std::vector<deferred<int>> cancellable(int n, int& cancels) {
   std::vector<deferred<int>> parts;

@@ -11,11 +11,6 @@
 namespace oneloop {
 namespace {
 
-template <class F>
-void on_loop(F&& body) {
-  run_virtual([&] { with_nursery([&](nursery&) { body(); }); });
-}
-
 TEST(deferred_lock, is_held_until_the_guard_dies_and_then_the_next_ones) {
   on_loop([] {
     deferred_lock lock;

@@ -10,11 +10,6 @@
 namespace oneloop {
 namespace {
 
-/// Runs the body, and then what it has left in the loop's queue.
-template <class F>
-void on_loop(F&& body) {
-  run_virtual([&] { with_nursery([&](nursery&) { body(); }); });
-}
 void settle() { await(sleep_for(1ms)); }
 
 TEST(deferred_queue, gives_values_in_order_to_those_who_wait_in_order) {

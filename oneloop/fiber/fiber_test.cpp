@@ -12,6 +12,7 @@
 
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/channel/select.hpp"
+#include "oneloop/fiber/fiber_test.hpp"
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/gather.hpp"
@@ -25,13 +26,7 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// Runs a function as the main fiber of a virtual loop.
-template <class F>
-decltype(auto) run_virtual(F&& fn) {
-  loop l{"virtual"};
-  return run(l, std::forward<F>(fn));
-}
+using test::run_virtual;
 
 TEST(fiber, main_gives_its_result) {
   EXPECT_EQ(run_virtual([] {

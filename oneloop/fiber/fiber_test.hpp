@@ -7,14 +7,18 @@
 
 #include "oneloop/fiber/run.hpp"
 #include "oneloop/loop/loop.hpp"
+#include "oneloop/loop/sleep.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 /// Runs it in a fiber, with a clock that jumps.
 template <class F>
-void run_virtual(F&& fn) {
+decltype(auto) run_virtual(F&& fn) {
   loop l{"virtual"};
-  run(l, std::forward<F>(fn));
+  return run(l, std::forward<F>(fn));
 }
 
-}  // namespace oneloop::test
+inline void wait_forever() { await(sleep_forever()); }
+inline duration passed(time_point since) { return loop::current()->now() - since; }
+
+}  // namespace oneloop::inline v0::test

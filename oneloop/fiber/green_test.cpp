@@ -19,7 +19,9 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
+using test::passed;
 using test::run_virtual;
+using test::wait_forever;
 
 int slow_sum(int a, int b) {
   await(sleep_for(1s));
@@ -29,9 +31,6 @@ void fail_later() {
   await(sleep_for(1s));
   throw std::runtime_error{"boom"};
 }
-void wait_forever() { await(sleep_forever()); }
-
-duration passed(time_point since) { return loop::current()->now() - since; }
 
 TEST(green, a_fiber_without_a_nursery_gives_its_value) {
   run_virtual([] {

@@ -18,10 +18,9 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
+using test::passed;
 using test::run_virtual;
-
-void wait_forever() { await(sleep_forever()); }
-duration passed(time_point since) { return loop::current()->now() - since; }
+using test::wait_forever;
 
 /// Takes as many seconds as its argument says.
 int seconds(int n) {

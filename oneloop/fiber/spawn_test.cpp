@@ -33,7 +33,7 @@ int add_later_fiber(int a, int b) {
   await(sleep_for(1s));
   return a + b;
 }
-void fail_later() {
+void child_fails_later() {
   await(sleep_for(1s));
   throw std::runtime_error{"child"};
 }
@@ -87,7 +87,7 @@ TEST(spawn, a_failure_that_is_joined_is_the_joiners_alone) {
   run_virtual([] {
     bool sibling_ended = false;
     with_nursery([&](nursery& n) {
-      auto h = spawn(n, fail_later);
+      auto h = spawn(n, child_fails_later);
       n.start([&] {
         await(sleep_for(10s));
         sibling_ended = true;
@@ -102,7 +102,7 @@ TEST(spawn, a_failure_that_is_joined_is_the_joiners_alone) {
 TEST(spawn, a_failure_may_be_joined_late) {
   run_virtual([] {
     with_nursery([&](nursery& n) {
-      auto h = spawn(n, fail_later);
+      auto h = spawn(n, child_fails_later);
       await(sleep_for(10s));
       EXPECT_THROW(await(h.join()), std::runtime_error);
     });
@@ -114,7 +114,7 @@ TEST(spawn, a_failure_without_a_handle_is_the_nurserys_at_once) {
     const auto start = loop::current()->now();
     auto body = [&] {
       with_nursery([&](nursery& n) {
-        (void)spawn(n, fail_later);
+        (void)spawn(n, child_fails_later);
         await(sleep_for(10s));
       });
     };
@@ -129,7 +129,7 @@ TEST(spawn, a_failure_whose_last_handle_goes_unasked_is_the_nurserys_then) {
     auto body = [&] {
       with_nursery([&](nursery& n) {
         {
-          auto h = spawn(n, fail_later);
+          auto h = spawn(n, child_fails_later);
           auto copy = h;
           await(sleep_for(2s));
         }
@@ -144,7 +144,8 @@ TEST(spawn, a_failure_whose_last_handle_goes_unasked_is_the_nurserys_then) {
 TEST(spawn, a_failure_that_nobody_asked_for_is_the_nurserys_when_it_closes) {
   run_virtual([] {
     joinable<> h;
-    EXPECT_THROW(with_nursery([&](nursery& n) { h = spawn(n, fail_later); }), std::runtime_error);
+    EXPECT_THROW(with_nursery([&](nursery& n) { h = spawn(n, child_fails_later); }),
+                 std::runtime_error);
     EXPECT_THROW(await(h.join()), std::runtime_error) << "and joiners still see it";
   });
 }

@@ -17,9 +17,8 @@ namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
+using test::passed;
 using test::run_virtual;
-
-duration passed(time_point since) { return loop::current()->now() - since; }
 
 TEST(timeout_object, is_raised_once_at_the_next_wait_and_tells_whose_it_is) {
   run_virtual([] {

@@ -5,7 +5,7 @@
 namespace oneloop::html_test {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 anchor_set of(std::initializer_list<std::string_view> names) {
   anchor_set a;

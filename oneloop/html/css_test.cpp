@@ -3,8 +3,8 @@
 namespace oneloop::html_test {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 document css(std::string_view text) { return read(document_kind::css, text); }
 

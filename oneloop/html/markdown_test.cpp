@@ -3,9 +3,9 @@
 namespace oneloop::html_test {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
-using testing::UnorderedElementsAre;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 document md(std::string_view text, const options& how = {}) {
   return read(document_kind::markdown, text, how);

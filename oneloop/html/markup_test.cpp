@@ -7,8 +7,8 @@
 namespace oneloop::html_test {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 TEST(html, finds_every_attribute_that_holds_a_link) {
   const document d = read_html(R"(<html manifest=m><link rel=icon href=l1><body background=bg>

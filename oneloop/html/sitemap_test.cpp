@@ -7,9 +7,9 @@
 namespace oneloop::html_test {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 document sitemap(std::string_view text, const options& how = {}) {
   return read(document_kind::sitemap, text, how);

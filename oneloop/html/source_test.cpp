@@ -6,7 +6,7 @@
 namespace oneloop::html_test {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 using namespace std::string_view_literals;
 
 document plain(std::string_view text, std::string_view charset = "") {

@@ -37,8 +37,6 @@ auto says(std::string text) {
   };
 }
 
-request get(const std::string& at) { return {"GET", url::parse(at).value()}; }
-
 request put(const std::string& at, body_source (*source)(), bool asks = false) {
   request r{"PUT", url::parse(at).value()};
   r.body(request_body::streamed(source)).expect_continue(asks);
@@ -65,13 +63,13 @@ task<> reads_nothing(http_peer& p) {
 
 const std::vector<wait>& waits() {
   static const std::vector<wait> all{
-      {"dns", nothing, [](const auto&) { return get("http://silent.test/"); }},
+      {"dns", nothing, [](const auto&) { return request_for("http://silent.test/"); }},
       {"connect", nothing, nullptr},
       {"tls", nothing,
-       [](const std::string& at) { return get("https" + at.substr(at.find(':'))); }},
+       [](const std::string& at) { return request_for("https" + at.substr(at.find(':'))); }},
       {"write", reads_nothing,
        [](const std::string& at) {
-         auto r = get(at);
+         auto r = request_for(at);
          r.fields().add("X-Large", std::string(16 * 1024 * 1024, 'x'));
          return r;
        }},
@@ -79,16 +77,18 @@ const std::vector<wait>& waits() {
       {"body_source", says(""), [](const std::string& at) { return put(at, silent); }},
       {"go_ahead", says("HTTP/1.1 103 Hints\r\n\r\n"),
        [](const std::string& at) { return put(at, endless, true); }},
-      {"first_byte", says(""), get},
-      {"interim", says("HTTP/1.1 103 Hints\r\n\r\n"), get},
-      {"head", says("HTTP/1.1 200 OK\r\nContent-Le"), get},
-      {"body", says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), get},
-      {"chunk", says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"), get},
-      {"trailers", says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"), get},
-      {"until_close", says("HTTP/1.0 200 OK\r\n\r\nhalf"), get},
+      {"first_byte", says(""), request_for},
+      {"interim", says("HTTP/1.1 103 Hints\r\n\r\n"), request_for},
+      {"head", says("HTTP/1.1 200 OK\r\nContent-Le"), request_for},
+      {"body", says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), request_for},
+      {"chunk", says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"),
+       request_for},
+      {"trailers", says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"), request_for},
+      {"until_close", says("HTTP/1.0 200 OK\r\n\r\nhalf"), request_for},
       {"decode", says(std::string{"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"}),
-       get},
-      {"redirect", says("HTTP/1.1 302 F\r\nLocation: /a\r\nContent-Length: 9\r\n\r\nhalf"), get},
+       request_for},
+      {"redirect", says("HTTP/1.1 302 F\r\nLocation: /a\r\nContent-Length: 9\r\n\r\nhalf"),
+       request_for},
       {"early_answer", says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
        [](const std::string& at) { return put(at, silent); }},
   };
@@ -130,7 +130,7 @@ task<> cancel_at(const wait& w, client_options options) {
   auto both = [&](nursery& n) -> task<> {
     n.start(&http_script_server::serve, &s);
     client c{options.insecure()};
-    auto make = [&] { return whole(c, w.ask ? w.ask(s.at()) : get(full.url())); };
+    auto make = [&] { return whole(c, w.ask ? w.ask(s.at()) : request_for(full.url())); };
     (void)co_await move_on_after(1ms, make());  // what stays from now on: a socket for names
     co_await eventually([&] { return s.open == 0; });
     const std::size_t before = open_descriptors();

@@ -13,7 +13,7 @@ namespace {
 using http::client;
 using http::client_options;
 
-task<> answers(http_peer& p) {
+task<> answers_by_path(http_peer& p) {
   while (true) {
     const bool more = co_await p.request();
     if (!more) break;
@@ -29,7 +29,7 @@ task<> answers(http_peer& p) {
 }
 
 /// "http://h3.test:PORT/path"
-std::string host(int n, std::uint16_t port, std::string_view path = "/") {
+std::string on_host(int n, std::uint16_t port, std::string_view path = "/") {
   return "http://h" + std::to_string(n) + ".test:" + std::to_string(port) + std::string{path};
 }
 
@@ -70,36 +70,36 @@ ON_BACKENDS(http_point_23_on);
 TEST_P(http_point_23_on, an_idle_connection_gives_way_the_oldest_first) {
   int most = 0;
   auto script = [&](peer& p) -> task<> {
-    auto answering = answers(p);
+    auto answering = answers_by_path(p);
     co_await std::move(answering);
   };
   with_server(script, [&](server& s) -> task<> {
     client c{hosts_at(s.port()).max_connections(2)};
     for (int i = 0; i < 3; ++i) {
-      (void)co_await fetch(c, host(i, s.port()));
+      (void)co_await fetch(c, on_host(i, s.port()));
       co_await eventually([&] { return s.open <= 2; });
       most = std::max(most, s.open);
     }
     EXPECT_EQ(most, 2);
     EXPECT_EQ(c.statistics().idle, 2u);
-    (void)co_await fetch(c, host(1, s.port()));
+    (void)co_await fetch(c, on_host(1, s.port()));
     EXPECT_EQ(c.statistics().reused, 1u);
-    (void)co_await fetch(c, host(0, s.port()));
+    (void)co_await fetch(c, on_host(0, s.port()));
     EXPECT_EQ(s.connections, 4);
     EXPECT_EQ(c.statistics().in_use, 0u);
   });
 }
 
 TEST_P(http_point_23_on, requests_wait_for_a_connection_first_come_first_served) {
-  with_server(answers, [](server& s) -> task<> {
+  with_server(answers_by_path, [](server& s) -> task<> {
     client c{hosts_at(s.port()).max_connections(1).total_timeout(2s)};
-    auto first = co_await c.get(host(0, s.port(), "/first"));
+    auto first = co_await c.get(on_host(0, s.port(), "/first"));
     std::string order;
     std::vector<cancel_scope*> scopes(6, nullptr);
     auto one = [&](int i) -> task<> {
       auto waits = [&](cancel_scope& scope) -> task<> {
         scopes[static_cast<std::size_t>(i)] = &scope;
-        (void)co_await fetch(c, host(i, s.port()));
+        (void)co_await fetch(c, on_host(i, s.port()));
         order += std::to_string(i);
       };
       auto scoped = with_scope(scope_options{}, waits);
@@ -125,7 +125,7 @@ TEST_P(http_point_23_on, requests_wait_for_a_connection_first_come_first_served)
 }
 
 TEST_P(http_point_23_on, who_waits_takes_a_connection_to_its_own_origin_as_it_is) {
-  with_server(answers, [](server& s) -> task<> {
+  with_server(answers_by_path, [](server& s) -> task<> {
     client c{client_options{}.max_connections(1)};
     std::vector<task<std::string>> all;
     co_await with_nursery([&](nursery& n) -> task<> {
@@ -141,11 +141,11 @@ TEST_P(http_point_23_on, who_waits_takes_a_connection_to_its_own_origin_as_it_is
 }
 
 TEST_P(http_point_23_on, the_time_of_waiting_is_no_time_of_the_exchange) {
-  with_server(answers, [](server& s) -> task<> {
+  with_server(answers_by_path, [](server& s) -> task<> {
     client c{hosts_at(s.port()).max_connections(1).total_timeout(200ms)};
-    auto first = co_await c.get(host(0, s.port()));
+    auto first = co_await c.get(on_host(0, s.port()));
     auto rest = [&]() -> task<> {
-      auto r = co_await c.get(host(1, s.port()));
+      auto r = co_await c.get(on_host(1, s.port()));
       EXPECT_GE(r.times().queued, 250ms);
       (void)co_await r.text();
     };
@@ -162,7 +162,7 @@ TEST_P(http_point_23_on, the_time_of_waiting_is_no_time_of_the_exchange) {
 TEST_P(http_point_23_on, one_address_has_a_limit_whatever_its_names) {
   int most = 0;
   auto script = [&](peer& p) -> task<> {
-    auto answering = answers(p);
+    auto answering = answers_by_path(p);
     co_await std::move(answering);
   };
   with_server(script, [&](server& s) -> task<> {
@@ -170,7 +170,7 @@ TEST_P(http_point_23_on, one_address_has_a_limit_whatever_its_names) {
     co_await with_nursery([&](nursery& n) -> task<> {
       for (int i = 0; i < 12; ++i) {
         n.start([](client& from, std::string at) -> task<> { (void)co_await fetch(from, at); },
-                std::ref(c), host(i, s.port(), "/slow"));
+                std::ref(c), on_host(i, s.port(), "/slow"));
       }
       for (int i = 0; i < 30; ++i) {
         co_await sleep_for(3ms);
@@ -182,16 +182,16 @@ TEST_P(http_point_23_on, one_address_has_a_limit_whatever_its_names) {
     EXPECT_LE(c.statistics().idle, 2u);
     EXPECT_EQ(c.statistics().waiting, 0u);
     // An idle one to that address gives way.
-    (void)co_await fetch(c, host(20, s.port()));
+    (void)co_await fetch(c, on_host(20, s.port()));
     EXPECT_EQ(s.connections, 13);
   });
 }
 
 TEST_P(http_point_23_on, the_only_connection_to_an_address_gives_way_to_another_host) {
-  with_server(answers, [](server& s) -> task<> {
+  with_server(answers_by_path, [](server& s) -> task<> {
     client c{hosts_at(s.port()).per_address(1)};
     for (int i = 0; i < 4; ++i) {
-      const auto body = co_await fetch(c, host(i, s.port()));
+      const auto body = co_await fetch(c, on_host(i, s.port()));
       EXPECT_EQ(body, "x");
       EXPECT_EQ(c.statistics().idle, 1u);
     }
@@ -200,7 +200,7 @@ TEST_P(http_point_23_on, the_only_connection_to_an_address_gives_way_to_another_
 }
 
 TEST_P(http_point_23_on, a_connection_that_is_too_old_is_not_used_again) {
-  with_server(answers, [](server& s) -> task<> {
+  with_server(answers_by_path, [](server& s) -> task<> {
     client c{client_options{}.max_age(60ms).idle_timeout(10s)};
     (void)co_await fetch(c, s.at());
     (void)co_await fetch(c, s.at());
@@ -218,11 +218,11 @@ TEST_P(http_point_23_on, a_connection_that_is_too_old_is_not_used_again) {
 }
 
 TEST_P(http_point_23_on, closing_the_client_answers_those_who_wait_for_a_connection) {
-  with_server(answers, [](server& s) -> task<> {
+  with_server(answers_by_path, [](server& s) -> task<> {
     client c{hosts_at(s.port()).max_connections(1)};
-    auto held = co_await c.get(host(0, s.port()));
+    auto held = co_await c.get(on_host(0, s.port()));
     auto waits = [&]() -> task<> {
-      const auto f = co_await failure_of(c.get(host(1, s.port())));
+      const auto f = co_await failure_of(c.get(on_host(1, s.port())));
       EXPECT_EQ(f.kind, "other");
       EXPECT_NE(f.text.find("closed"), f.text.npos) << f.text;
     };
@@ -237,17 +237,17 @@ TEST_P(http_point_23_on, closing_the_client_answers_those_who_wait_for_a_connect
 }
 
 TEST_P(http_point_23_on, all_limits_together_with_cancellations_never_stand_still) {
-  with_server(answers, [](server& s) -> task<> {
+  with_server(answers_by_path, [](server& s) -> task<> {
     client c{hosts_at(s.port()).max_connections(4).per_host(2).per_address(3)};
     int done = 0, given_up = 0;
     auto one = [&](int i) -> task<> {
       if (i % 7 == 3) {
-        auto getting = fetch(c, host(i % 6, s.port(), "/slow"));
+        auto getting = fetch(c, on_host(i % 6, s.port(), "/slow"));
         auto soon = move_on_after(std::chrono::milliseconds{i % 30}, std::move(getting));
         const auto got = co_await std::move(soon);
         ++(got ? done : given_up);
       } else {
-        (void)co_await fetch(c, host(i % 6, s.port(), i % 5 == 0 ? "/slow" : "/"));
+        (void)co_await fetch(c, on_host(i % 6, s.port(), i % 5 == 0 ? "/slow" : "/"));
         ++done;
       }
     };
@@ -312,7 +312,7 @@ struct server_elsewhere {
   task<> one(net::tcp_stream s) {
     try {
       http_peer p{std::move(s), ++connections, requests};
-      auto answering = answers(p);
+      auto answering = answers_by_path(p);
       co_await std::move(answering);
     } catch (const error&) {
     }
@@ -344,7 +344,7 @@ TEST_P(http_point_23_on, there_are_never_too_many_open_files) {
                 const auto body = co_await fetch(from, at);
                 EXPECT_EQ(body, "x");
               },
-              std::ref(c), host(i, s.port(), i % 3 == 0 ? "/slow" : "/"));
+              std::ref(c), on_host(i, s.port(), i % 3 == 0 ? "/slow" : "/"));
         }
         co_return;
       });

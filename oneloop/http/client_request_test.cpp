@@ -45,14 +45,12 @@ class http_requests_on : public http_on_backends {
 };
 ON_BACKENDS(http_requests_on);
 
-request get(const std::string& text) { return {"GET", url::parse(text).value()}; }
-
 // ---- 11: what another origin is told ----
 
 TEST_P(http_requests_on, p11_only_harmless_fields_cross_origins) {
   with_server(guide, [](server& s) -> task<> {
     client c;
-    auto r = get(s.at("/to?" + s.elsewhere("/to?" + s.at("/end"))));
+    auto r = request_for(s.at("/to?" + s.elsewhere("/to?" + s.at("/end"))));
     for (const char* name : {"Authorization", "Cookie", "Proxy-Authorization", "X-Api-Key",
                              "Referer", "Origin", "X-Anything"}) {
       r.fields().add(name, "secret");
@@ -71,14 +69,14 @@ TEST_P(http_requests_on, p11_only_harmless_fields_cross_origins) {
         EXPECT_EQ(field_of(s, n, name), "harmless") << name;
       }
     }
-    (void)co_await c.send(get(s.at("/to?/end")));
+    (void)co_await c.send(request_for(s.at("/to?/end")));
   });
 }
 
 TEST_P(http_requests_on, p11_the_same_origin_is_told_everything) {
   with_server(guide, [](server& s) -> task<> {
     client c;
-    auto r = get(s.at("/to?" + s.at("/end")));
+    auto r = request_for(s.at("/to?" + s.at("/end")));
     r.fields().add("X-Api-Key", "secret");
     r.fields().add("Host", "virtual.test");
     (void)co_await c.send(r);
@@ -93,7 +91,7 @@ TEST_P(http_requests_on, p11_another_port_is_another_origin) {
     auto both = [&](nursery& n) -> task<> {
       n.start(&server::serve, &other);
       client c;
-      auto r = get(s.at("/to?" + other.at("/end")));
+      auto r = request_for(s.at("/to?" + other.at("/end")));
       r.fields().add("X-Api-Key", "secret");
       (void)co_await c.send(r);
       EXPECT_EQ(field_of(other, 0, "X-Api-Key"), "-");
@@ -123,7 +121,7 @@ TEST_P(http_requests_on, p11_fields_of_the_client_are_bound_to_hosts) {
     EXPECT_EQ(field_of(s, 1, "X-Any"), "-");
     EXPECT_EQ(field_of(s, 1, "Accept-Language"), "de");
     EXPECT_EQ(field_of(s, 0, "X-Port"), "-");
-    auto own = get(s.at("/end"));
+    auto own = request_for(s.at("/end"));
     own.fields().add("x-token", "my own");
     (void)co_await c.send(own);
     EXPECT_EQ(field_of(s, 3, "x-token"), "my own");
@@ -141,7 +139,7 @@ TEST_P(http_requests_on, p11_credentials_are_bound_to_hosts) {
     const std::string in_url = "http://u:p@localhost:" + std::to_string(s.port()) + "/";
     (void)co_await c.get(in_url);
     EXPECT_EQ(field_of(s, 3, "Authorization"), "Basic dTpw");
-    auto own = get(s.elsewhere());
+    auto own = request_for(s.elsewhere());
     own.fields().add("Authorization", "Bearer x");
     (void)co_await c.send(own);
     EXPECT_EQ(field_of(s, 4, "Authorization"), "Bearer x");
@@ -332,12 +330,12 @@ TEST_P(http_requests_on, p18_cookies_are_kept_and_sent) {
     EXPECT_EQ(field_of(s, 2, "Cookie"), "a=1; b=2; c=3");
     (void)co_await c.get(s.elsewhere("/in"));
     EXPECT_EQ(field_of(s, 3, "Cookie"), "-");
-    auto own = get(s.at("/in"));
+    auto own = request_for(s.at("/in"));
     own.fields().add("Cookie", "mine=1");
     (void)co_await c.send(own);
     EXPECT_EQ(field_of(s, 4, "Cookie"), "mine=1");
     auto other = std::make_shared<cookie_jar>();
-    auto with_another = get(s.at("/login"));
+    auto with_another = request_for(s.at("/login"));
     with_another.cookies(other);
     (void)co_await c.send(with_another);
     EXPECT_EQ(field_of(s, 5, "Cookie"), "-");

@@ -246,6 +246,8 @@ class full_listener {
   std::vector<descriptor> waiting_;
 };
 
+inline http::request request_for(const std::string& at) { return {"GET", url::parse(at).value()}; }
+
 class http_on_backends : public on_backends {
  protected:
   using peer = http_peer;

@@ -19,7 +19,7 @@ using namespace oneloop::http;
 using oneloop::errc;
 using oneloop::test::deflated;
 
-std::span<const std::byte> bytes(std::string_view s) { return std::as_bytes(std::span{s}); }
+std::span<const std::byte> bytes_of(std::string_view s) { return std::as_bytes(std::span{s}); }
 
 std::string from_hex(std::string_view hex) {
   std::string out;
@@ -108,7 +108,7 @@ result decode_cut(std::string_view codings, std::string_view input, std::size_t 
     bool more = false;
     while (!input.empty() || more) {
       const std::string_view piece = input.substr(0, in_piece);
-      const auto p = d.feed(bytes(piece), buffer);
+      const auto p = d.feed(bytes_of(piece), buffer);
       EXPECT_LE(p.consumed, piece.size());
       EXPECT_LE(p.produced, buffer.size());
       more = p.produced == buffer.size();
@@ -206,7 +206,7 @@ TEST(http_point_19, all_fields_count_in_order) {
   EXPECT_FALSE(d.identity());
   std::byte out[1000];
   const std::string coded = gzip(brotli_fox());
-  const auto p = d.feed(bytes(coded), out);
+  const auto p = d.feed(bytes_of(coded), out);
   EXPECT_EQ(p.consumed, coded.size());
   EXPECT_EQ(p.produced, fox.size());
   EXPECT_TRUE(p.ended);
@@ -339,7 +339,7 @@ TEST(http_point_19, after_an_error_the_same_again) {
   std::string first;
   for (int i = 0; i < 3; ++i) {
     try {
-      (void)d.feed(bytes(i == 0 ? "junk" : ""), out);
+      (void)d.feed(bytes_of(i == 0 ? "junk" : ""), out);
       FAIL();
     } catch (const oneloop::error& e) {
       if (i == 0) first = e.what();
@@ -410,17 +410,17 @@ TEST(http_point_19, a_move_takes_the_state_along) {
   content_decoder a{"gzip"};
   std::byte out[1000];
   const std::size_t half = coded.size() / 2;
-  const auto first = a.feed(bytes(coded).first(half), out);
+  const auto first = a.feed(bytes_of(coded).first(half), out);
   EXPECT_EQ(first.consumed, half);
   content_decoder b{std::move(a)};
-  const auto second = b.feed(bytes(coded).subspan(half), std::span{out}.subspan(first.produced));
+  const auto second = b.feed(bytes_of(coded).subspan(half), std::span{out}.subspan(first.produced));
   EXPECT_EQ(first.produced + second.produced, fox.size());
   EXPECT_TRUE(second.ended);
 }
 
 TEST(http_point_19, no_room_no_progress) {
   content_decoder d{"gzip"};
-  const auto p = d.feed(bytes(gzip(fox)), {});
+  const auto p = d.feed(bytes_of(gzip(fox)), {});
   EXPECT_EQ(p.consumed, 0U);
   EXPECT_EQ(p.produced, 0U);
   EXPECT_FALSE(p.ended);

@@ -29,13 +29,13 @@ ON_BACKENDS(http_server_limits);
 class http_server_stop : public on_backends {};
 ON_BACKENDS(http_server_stop);
 
-task<server_response> answer(server_request& r) {
+task<server_response> answer_with_size(server_request& r) {
   if (r.path() == "/slow") co_await sleep_for(100ms);
   co_return server_response{}.body(std::string{r.path()} + " " + std::to_string(r.body().size()) +
                                    "\n");
 }
 
-std::string get(const std::string& path, const std::string& fields = "") {
+std::string get_with(const std::string& path, const std::string& fields = "") {
   return "GET " + path + " HTTP/1.1\r\n" + host + fields + "\r\n";
 }
 
@@ -47,12 +47,12 @@ TEST_P(http_server_limits, refuses_what_is_too_large_or_unknown_by_the_right_sta
   std::string many;
   for (int i = 0; i < 5; ++i) many += "X-" + std::to_string(i) + ": y\r\n";
   const std::pair<int, std::string> cases[] = {
-      {200, get("/" + std::string(99, 'a'))},
-      {414, get("/" + std::string(100, 'a'))},
-      {414, get("/" + std::string(3'000, 'a'))},
+      {200, get_with("/" + std::string(99, 'a'))},
+      {414, get_with("/" + std::string(100, 'a'))},
+      {414, get_with("/" + std::string(3'000, 'a'))},
       {414, "GET /" + std::string(3'000, 'a')},  // its end never comes
-      {431, get("/", "X: " + std::string(3'000, 'x') + "\r\n")},
-      {431, get("/", many)},
+      {431, get_with("/", "X: " + std::string(3'000, 'x') + "\r\n")},
+      {431, get_with("/", many)},
       {505, "GET / HTTP/2.0\r\n" + host + "\r\n"},
       {505, "GET / HTTP/1.2\r\n" + host + "\r\n"},
       {501, chunked + "gzip, chunked\r\n\r\n0\r\n\r\n"},
@@ -61,10 +61,10 @@ TEST_P(http_server_limits, refuses_what_is_too_large_or_unknown_by_the_right_sta
       {400, chunked + "chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"},
       {400, "POST / HTTP/1.1\r\n" + host + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"},
       {400, "GET / HTTP/1.1\n" + host + "\r\n"},
-      {400, get("/", "X : y\r\n")},
+      {400, get_with("/", "X : y\r\n")},
   };
   for (const auto& [status, text] : cases) {
-    const auto reply = reply_to(answer, GetParam(), text, small, status == 200);
+    const auto reply = reply_to(answer_with_size, GetParam(), text, small, status == 200);
     EXPECT_THAT(reply, StartsWith("HTTP/1.1 " + std::to_string(status) + " ")) << text;
     if (status != 200) {
       EXPECT_THAT(reply, HasSubstr("Connection: close\r\n")) << text;
@@ -75,17 +75,19 @@ TEST_P(http_server_limits, refuses_what_is_too_large_or_unknown_by_the_right_sta
 TEST_P(http_server_limits, endless_trailers_and_chunk_extensions_are_refused) {
   const auto small = server_options{}.max_head(2'000);
   const std::string head = "POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n";
-  EXPECT_THAT(reply_to(answer, GetParam(), head + "1;" + std::string(5'000, 'x'), small, false),
-              StartsWith("HTTP/1.1 431 "));
+  EXPECT_THAT(
+      reply_to(answer_with_size, GetParam(), head + "1;" + std::string(5'000, 'x'), small, false),
+      StartsWith("HTTP/1.1 431 "));
   std::string trailers = "0\r\n";
   for (int i = 0; i < 100; ++i) trailers += "X-Trailer: " + std::string(50, 'x') + "\r\n";
-  EXPECT_THAT(reply_to(answer, GetParam(), head + trailers, small, false),
+  EXPECT_THAT(reply_to(answer_with_size, GetParam(), head + trailers, small, false),
               StartsWith("HTTP/1.1 431 "));
 }
 
 TEST_P(http_server_limits, the_last_of_max_requests_is_told_to_be_the_last) {
-  const auto reply = reply_to(answer, GetParam(), get("/1") + get("/2") + get("/3"),
-                              server_options{}.max_requests(2), false);
+  const auto reply =
+      reply_to(answer_with_size, GetParam(), get_with("/1") + get_with("/2") + get_with("/3"),
+               server_options{}.max_requests(2), false);
   EXPECT_THAT(reply, HasSubstr("/1 0\nHTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(reply, EndsWith("/2 0\n"));
   EXPECT_EQ(reply.find("Connection: close"), reply.rfind("Connection: close"));
@@ -113,7 +115,8 @@ task<std::string> dribble(net::tcp_listener& l, std::string head, char c) {
 
 TEST_P(http_server_limits, a_dribble_does_not_outlast_the_timeouts) {
   go([]() -> task<> {
-    server s{answer, server_options{}.head_timeout(150ms).body_timeout(150ms).stall_timeout(10s)};
+    server s{answer_with_size,
+             server_options{}.head_timeout(150ms).body_timeout(150ms).stall_timeout(10s)};
     auto body = [&](net::tcp_listener& l) -> task<> {
       auto head = dribble(l, "GET / HTTP/1.1\r\nX: ", 'x');
       const auto slow_head = co_await std::move(head);
@@ -130,7 +133,7 @@ TEST_P(http_server_limits, a_dribble_does_not_outlast_the_timeouts) {
 TEST_P(http_server_limits, a_body_that_comes_at_the_rate_may_take_longer) {
   go([]() -> task<> {
     // 10 bytes a second: each byte adds 100 ms, and comes after 20.
-    server s{answer, server_options{}.body_timeout(100ms).body_rate(10)};
+    server s{answer_with_size, server_options{}.body_timeout(100ms).body_rate(10)};
     auto body = [&](net::tcp_listener& l) -> task<> {
       auto sending = dribble(l, "POST / HTTP/1.1\r\n" + host + "Content-Length: 20\r\n\r\n", 'x');
       const auto reply = co_await std::move(sending);
@@ -141,17 +144,18 @@ TEST_P(http_server_limits, a_body_that_comes_at_the_rate_may_take_longer) {
 }
 
 TEST_P(http_server_limits, a_stalled_body_is_given_up_early) {
-  EXPECT_THAT(
-      reply_to(answer, GetParam(), "POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\nab",
-               server_options{}.stall_timeout(50ms), false),
-      StartsWith("HTTP/1.1 408 "));
+  EXPECT_THAT(reply_to(answer_with_size, GetParam(),
+                       "POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\nab",
+                       server_options{}.stall_timeout(50ms), false),
+              StartsWith("HTTP/1.1 408 "));
 }
 
 TEST_P(http_server_limits, a_pipelined_request_is_not_idleness) {
   go([]() -> task<> {
-    server s{answer, server_options{}.idle_timeout(30ms)};
+    server s{answer_with_size, server_options{}.idle_timeout(30ms)};
     auto body = [&](net::tcp_listener& l) -> task<> {
-      auto exchanging = exchange(l, get("/slow") + get("/slow") + get("/slow"), false);
+      auto exchanging =
+          exchange(l, get_with("/slow") + get_with("/slow") + get_with("/slow"), false);
       const auto reply = co_await std::move(exchanging);
       EXPECT_EQ(s.statistics().requests, 3u);
       EXPECT_THAT(reply, EndsWith("/slow 0\n"));
@@ -163,13 +167,13 @@ TEST_P(http_server_limits, a_pipelined_request_is_not_idleness) {
 
 TEST_P(http_server_limits, idle_connections_end_in_the_order_of_their_last_requests) {
   go([]() -> task<> {
-    server s{answer, server_options{}.idle_timeout(300ms)};
+    server s{answer_with_size, server_options{}.idle_timeout(300ms)};
     auto body = [&](net::tcp_listener& l) -> task<> {
       auto first = co_await net::connect(l.local_endpoint());
       auto second = co_await net::connect(l.local_endpoint());
       while (s.statistics().idle < 2) co_await sleep_for(1ms);
       co_await sleep_for(150ms);
-      const auto request = get("/again");
+      const auto request = get_with("/again");
       (void)co_await first.write_all(bytes_of(request));
       const auto reply = co_await read_until(first, "0\n");
       EXPECT_THAT(reply, EndsWith("/again 0\n"));
@@ -210,7 +214,7 @@ template <class Listener, class Connect>
 task<> stop_in_order(Listener& l, server::stream_step prepare, Connect connect) {
   const std::size_t before = descriptors_in_use();
   {
-    server s{answer};
+    server s{answer_with_size};
     event stop;
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&]() -> task<> {
@@ -233,7 +237,7 @@ task<> stop_in_order(Listener& l, server::stream_step prepare, Connect connect) 
       auto used = co_await std::move(second);
       auto third = connect();
       auto busy = co_await std::move(third);
-      const std::string request = get("/used"), slow = get("/slow") + get("/never");
+      const std::string request = get_with("/used"), slow = get_with("/slow") + get_with("/never");
       (void)co_await used.write_all(bytes_of(request));
       const auto reply = co_await read_until(used, "/used 0\n");
       EXPECT_THAT(reply, EndsWith("/used 0\n"));
@@ -331,12 +335,12 @@ TEST_P(http_server_stop, idle_timeouts_hold_over_tls_and_over_a_stream_that_cann
   go([]() -> task<> {
     const testing::test_ca ca;
     const auto context = trust(ca);
-    server s{answer, server_options{}.idle_timeout(50ms)};
+    server s{answer_with_size, server_options{}.idle_timeout(50ms)};
     auto over_tls = [&](net::tcp_listener& l) -> task<> {
       auto plain = co_await net::connect(l.local_endpoint());
       auto shaking = net::connect_tls(std::move(plain), context, "localhost");
       auto peer = co_await std::move(shaking);
-      const std::string request = get("/a");
+      const std::string request = get_with("/a");
       (void)co_await peer.write_all(bytes_of(request));
       const auto reply = co_await read_all(peer);
       EXPECT_THAT(reply, EndsWith("/a 0\n"));
@@ -344,7 +348,7 @@ TEST_P(http_server_stop, idle_timeouts_hold_over_tls_and_over_a_stream_that_cann
     co_await fail_after(20s, beside_server(s, over_tls, tls_handshake(identity(ca))));
     auto over_mute = [&](net::tcp_listener& l) -> task<> {
       auto peer = co_await net::connect(l.local_endpoint());
-      const std::string request = get("/b");
+      const std::string request = get_with("/b");
       (void)co_await peer.write_all(bytes_of(request));
       const auto reply = co_await read_all(peer);
       EXPECT_THAT(reply, EndsWith("/b 0\n"));
@@ -356,7 +360,7 @@ TEST_P(http_server_stop, idle_timeouts_hold_over_tls_and_over_a_stream_that_cann
 
 TEST_P(http_server_stop, one_stream_is_served_in_the_calling_party) {
   go([]() -> task<> {
-    server s{answer, server_options{}.idle_timeout(50ms)};
+    server s{answer_with_size, server_options{}.idle_timeout(50ms)};
     auto [mine, yours] = net::unix_stream::pair();
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&]() -> task<> {
@@ -364,7 +368,7 @@ TEST_P(http_server_stop, one_stream_is_served_in_the_calling_party) {
         co_await std::move(serving);
       });
       for (const char* path : {"/one", "/two"}) {
-        const auto request = get(path);
+        const auto request = get_with(path);
         (void)co_await mine.write_all(bytes_of(request));
         const auto reply = co_await read_until(mine, " 0\n");
         EXPECT_THAT(reply, EndsWith(std::string{path} + " 0\n"));
@@ -387,7 +391,7 @@ TEST_P(http_server_stop, one_stream_is_served_in_the_calling_party) {
 TEST_P(http_server_stop, cancelled_before_it_begins_it_ends_at_once) {
   go([]() -> task<> {
     net::tcp_listener l{any_port};
-    server s{answer};
+    server s{answer_with_size};
     const auto ended = co_await with_scope(scope_options{}, [&](cancel_scope& scope) -> task<> {
       scope.cancel();
       auto serving = s.serve(l);
@@ -400,7 +404,7 @@ TEST_P(http_server_stop, cancelled_before_it_begins_it_ends_at_once) {
 TEST_P(http_server_stop, several_listeners_share_one_server) {
   go([]() -> task<> {
     net::tcp_listener a{any_port}, b{any_port};
-    server s{answer};
+    server s{answer_with_size};
     co_await with_nursery([&](nursery& n) -> task<> {
       for (net::tcp_listener* l : {&a, &b}) {
         n.start([&s, l]() -> task<> {
@@ -408,11 +412,11 @@ TEST_P(http_server_stop, several_listeners_share_one_server) {
           co_await std::move(serving);
         });
       }
-      auto first = exchange(a, get("/a"));
+      auto first = exchange(a, get_with("/a"));
       const auto one = co_await std::move(first);
       EXPECT_THAT(one, EndsWith("/a 0\n"));
       a.close();
-      auto second = exchange(b, get("/b"));
+      auto second = exchange(b, get_with("/b"));
       const auto two = co_await std::move(second);
       EXPECT_THAT(two, EndsWith("/b 0\n"));
       n.cancel();

@@ -14,10 +14,10 @@ namespace {
 
 using namespace test;
 using net::bytes_of;
-using testing::EndsWith;
-using testing::HasSubstr;
-using testing::Not;
-using testing::StartsWith;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 class http_server : public on_backends {};
 ON_BACKENDS(http_server);
@@ -235,19 +235,19 @@ TEST_P(http_server, gives_up_on_a_peer_that_does_not_read) {
   EXPECT_EQ(statistics.connections, 0u);
 }
 
-std::string logged;  // NOLINT
-void keep_log(severity, std::string_view text) noexcept { logged += text; }
+std::string said;  // NOLINT
+void keep_said(severity, std::string_view text) noexcept { said += text; }
 
 TEST_P(http_server, answers_500_when_a_handler_throws_and_goes_on) {
-  logged.clear();
-  const auto before = set_log_hook(keep_log);
+  said.clear();
+  const auto before = set_log_hook(keep_said);
   const auto reply = reply_to(
       GetParam(), "GET /throw HTTP/1.1\r\n" + host + "\r\nGET /next HTTP/1.1\r\n" + host + "\r\n");
   set_log_hook(before);
   EXPECT_THAT(reply, StartsWith("HTTP/1.1 500 Internal Server Error\r\n"));
   EXPECT_THAT(reply, EndsWith("GET /next \n"));
   EXPECT_THAT(reply, Not(HasSubstr("a bug in a handler")));
-  EXPECT_EQ(logged, "GET /throw: a bug in a handler");
+  EXPECT_EQ(said, "GET /throw: a bug in a handler");
 }
 
 TEST_P(http_server, whatever_a_handler_throws_ends_no_other_connection) {

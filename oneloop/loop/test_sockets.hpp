@@ -16,7 +16,7 @@
 
 #include "oneloop/loop/descriptor.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 inline sockaddr* as_sockaddr(sockaddr_in& a) { return reinterpret_cast<sockaddr*>(&a); }
 
@@ -108,4 +108,4 @@ inline void make_small(int fd) {
 
 inline bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -16,7 +16,7 @@
 #include "oneloop/loop/parker.hpp"
 #include "oneloop/loop/waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 /// A callback's waiter: notes that it was resumed and how.
 class test_waiter : public waiter {
@@ -143,4 +143,4 @@ class backend_test : public ::testing::TestWithParam<std::string> {};
   INSTANTIATE_TEST_SUITE_P(backends, suite, ::testing::ValuesIn(names), \
                            [](const auto& chosen) { return chosen.param; })
 
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

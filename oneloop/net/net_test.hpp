@@ -22,6 +22,8 @@ namespace oneloop::inline v0::test {
 
 using namespace std::chrono_literals;
 
+inline const net::endpoint any_loopback_port{net::ip_address::loopback_v4(), 0};
+
 inline std::vector<std::string> kernel_backends() {
   std::vector<std::string> names;
   const std::string all = available_backends();
@@ -101,10 +103,10 @@ task<std::string> read_all(Stream& s) {
   co_return all;
 }
 
-/// Reads once, at most 4096 bytes.
+/// Reads once.
 template <class Stream>
 task<std::string> read_text(Stream& s) {
-  std::vector<std::byte> b(4096);
+  std::vector<std::byte> b(65536);
   const auto n = co_await s.read_some(b);
   co_return text_of(std::span{b}.first(n));
 }

@@ -21,8 +21,6 @@ namespace {
 
 using namespace test;
 
-const endpoint any_loopback_port{ip_address::loopback_v4(), 0};
-
 static_assert(byte_stream<tcp_stream>);
 
 class tcp : public on_backends_and_simulation {};

@@ -11,8 +11,6 @@ namespace {
 
 using namespace test;
 
-const endpoint any_loopback_port{ip_address::loopback_v4(), 0};
-
 class udp : public on_backends_and_simulation {};
 ON_BACKENDS_AND_SIMULATION(udp);
 

@@ -14,7 +14,7 @@
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -154,4 +154,4 @@ TEST(bounded_semaphore, refuses_a_release_beyond_its_start) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -16,7 +16,7 @@
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -335,4 +335,4 @@ TEST(condition, threads_with_random_cancels_lose_no_notify) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

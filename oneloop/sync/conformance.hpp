@@ -17,7 +17,7 @@
 
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 template <class Case>
 class conformance : public testing::Test {
@@ -226,4 +226,4 @@ REGISTER_TYPED_TEST_SUITE_P(
     delisted_it_may_be_started_again, a_select_that_has_lost_takes_nothing, a_try_never_waits,
     wakes_after_its_lock_is_released);
 
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

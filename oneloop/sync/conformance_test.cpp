@@ -14,7 +14,7 @@
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/sync/shared_mutex.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 struct event_wait {
@@ -140,4 +140,4 @@ using cases =
 INSTANTIATE_TYPED_TEST_SUITE_P(sync, conformance, cases);
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -7,7 +7,7 @@
 
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 TEST(event, set_wakes_everybody_in_order) {
@@ -87,4 +87,4 @@ TEST(event, may_be_destroyed_as_soon_as_wait_returns) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -23,7 +23,7 @@
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -377,4 +377,4 @@ TEST(once, in_plain_threads_with_functions_operations_and_tasks) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -8,7 +8,7 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 TEST(mutex, guard_unlocks_when_it_dies) {
@@ -159,4 +159,4 @@ TEST(mutex, excludes_threads_with_random_cancels) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -4,7 +4,7 @@
 
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 // The smallest primitive: opens for one party at a time, in order. The header's example.
@@ -138,4 +138,4 @@ TEST(parking_lot, a_hand_over_and_a_cancel_never_both_win) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

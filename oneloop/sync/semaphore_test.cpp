@@ -9,7 +9,7 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/sync/test_waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 TEST(semaphore, hands_out_as_many_permits_as_there_are) {
@@ -117,4 +117,4 @@ TEST(semaphore, threads_with_random_cancels_never_exceed_it) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

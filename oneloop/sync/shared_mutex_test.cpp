@@ -16,7 +16,7 @@
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -303,4 +303,4 @@ TEST(recursive_mutex, unlocking_what_another_party_holds_is_misuse) {
 }
 
 }  // namespace
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -19,7 +19,7 @@
 
 #include "oneloop/loop/waiter.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 /// Notes how often it was resumed. Without a home it is resumed inside whoever wakes it.
 struct noting_waiter : waiter {
@@ -130,4 +130,4 @@ class thread_party {
   std::atomic<bool> resumed_{false};
 };
 
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -9,13 +9,11 @@
 #include "oneloop/testing/simulation.hpp"
 #include "oneloop/testing/simulation_test.hpp"
 
-using namespace oneloop;
-using namespace oneloop::test;
-using namespace std::chrono_literals;
-using oneloop::testing::run_simulated;
-using oneloop::testing::simulation;
-
+namespace oneloop::inline v0::testing {
 namespace {
+
+using namespace test;
+using namespace std::chrono_literals;
 
 // ---- everything asleep for good ----
 
@@ -141,3 +139,4 @@ TEST_F(in_simulation, cleanup_after_all_asleep_may_wait) {
 }
 
 }  // namespace
+}  // namespace oneloop::inline v0::testing

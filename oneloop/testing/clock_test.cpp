@@ -15,13 +15,10 @@
 #include "oneloop/sync/event.hpp"
 #include "oneloop/thread/to_thread.hpp"
 
-using namespace oneloop;
-using namespace std::chrono_literals;
-using oneloop::testing::clock_here;
-using oneloop::testing::clock_of;
-using oneloop::testing::wait_all_tasks_blocked;
-
+namespace oneloop::inline v0::testing {
 namespace {
+
+using namespace std::chrono_literals;
 
 class all_blocked : public test::backend_test {};
 ONELOOP_ON_BACKENDS(all_blocked, test::all_backends());
@@ -180,3 +177,4 @@ TEST(a_virtual_clock, is_that_of_a_virtual_loop_only) {
 }
 
 }  // namespace
+}  // namespace oneloop::inline v0::testing

@@ -10,6 +10,7 @@
 
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/net/connect.hpp"
+#include "oneloop/net/net_test.hpp"
 #include "oneloop/net/stream.hpp"
 #include "oneloop/net/tcp.hpp"
 #include "oneloop/task/region.hpp"
@@ -53,25 +54,6 @@ class network_test : public ::testing::Test {
     co_await std::move(limited);
   }
 };
-
-/// What `op` throws, as text; empty if it throws nothing.
-template <class Op>
-task<std::string> message_of(Op op) {
-  try {
-    (void)co_await std::move(op);
-  } catch (const error& e) {
-    co_return e.what();
-  }
-  co_return std::string{};
-}
-
-/// Reads once.
-template <class Stream>
-task<std::string> read_text(Stream& s) {
-  std::vector<std::byte> buffer(65536);
-  const auto n = co_await s.read_some(buffer);
-  co_return std::string{reinterpret_cast<const char*>(buffer.data()), n};
-}
 
 /// A connection between the hosts of the calling party and of `server`, both ends.
 inline task<std::pair<net::tcp_stream, net::tcp_stream>> connected_to(host* server,

@@ -15,14 +15,11 @@
 #include "oneloop/http/date.hpp"
 #include "oneloop/testing/simulation_test.hpp"
 
-using namespace oneloop;
-using namespace std::chrono_literals;
-using namespace oneloop::test;
-using oneloop::testing::run_simulated;
-using oneloop::testing::simulation;
-using oneloop::testing::wait_all_tasks_blocked;
-
+namespace oneloop::inline v0::testing {
 namespace {
+
+using namespace std::chrono_literals;
+using namespace test;
 
 // Ten children that are ready at once, and again, and again.
 std::vector<int> order_of_ten(simulation& sim) {
@@ -325,3 +322,4 @@ TEST_F(in_simulation, channels_and_select_are_the_seeds) {
 }
 
 }  // namespace
+}  // namespace oneloop::inline v0::testing

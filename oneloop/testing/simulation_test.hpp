@@ -10,7 +10,7 @@
 
 #include "oneloop/base/log.hpp"
 
-namespace oneloop::test {
+namespace oneloop::inline v0::test {
 
 // What a test sets in the environment, for as long as it runs.
 struct environment {
@@ -66,4 +66,4 @@ class in_simulation : public ::testing::Test {
   environment no_seed_{"ONELOOP_SEED", nullptr};
 };
 
-}  // namespace oneloop::test
+}  // namespace oneloop::inline v0::test

@@ -10,10 +10,10 @@
 #include "oneloop/base/log.hpp"
 #include "oneloop/loop/sleep.hpp"
 
-using namespace oneloop;
-using namespace std::chrono_literals;
-
+namespace oneloop::inline v0::testing {
 namespace {
+
+using namespace std::chrono_literals;
 
 std::vector<std::string> g_lines;
 
@@ -99,3 +99,4 @@ ONELOOP_SEEDS(seeds_of_a_test, may_be_bounded_in_time, 1'000'000, 10ms) {
 }
 
 }  // namespace
+}  // namespace oneloop::inline v0::testing

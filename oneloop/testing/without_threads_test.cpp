@@ -13,13 +13,11 @@
 #include "oneloop/thread/thread_pool.hpp"
 #include "oneloop/thread/to_thread.hpp"
 
-using namespace oneloop;
-using namespace oneloop::test;
-using namespace std::chrono_literals;
-using oneloop::testing::run_simulated;
-using oneloop::testing::simulation;
-
+namespace oneloop::inline v0::testing {
 namespace {
+
+using namespace test;
+using namespace std::chrono_literals;
 
 // ---- no threads ----
 
@@ -101,3 +99,4 @@ TEST_F(in_simulation, calls_that_block_cannot_wait_for_the_loop) {
 }
 
 }  // namespace
+}  // namespace oneloop::inline v0::testing
