@@ -18,13 +18,11 @@
 // verdict. More requests than that only for a HEAD that was refused, and for what is tried again.
 // *How*: pages of the site, and what may be one (a picture's link without a picture's name), are
 // asked for by GET, everything else (external links, images, pages at the last level) by HEAD, and
-// by GET where HEAD is refused. With fragments,
-// what they lead to is asked for by GET, too; if that turns out after a HEAD, by one more
-// request.
+// by GET where HEAD is refused. With fragments everything that may be a page is asked for by GET.
 // *Redirects* lead to one more URL, under the same rules; the verdict on the redirect is the one
 // on its end. Where that is skipped (external, robots.txt), the redirect is fine.
 // *Links that crawlers are asked not to follow* (rel=nofollow, <meta name=robots>) are checked
-// and, as long as robots.txt is heeded, not followed.
+// and, as long as robots.txt is heeded, not followed: at the end, when no other link leads there.
 // *Files* are read below a directory that was given, beside a file that was given and in
 // `root_dir`; anywhere else it is only looked whether they exist. In directories, names that
 // begin with a dot are passed over, and so are links that lead out of them. A directory that is

@@ -125,14 +125,15 @@ void crawl_run::take_link(open_page& p, const html::link& l) {
       return skip_link(p, to->display(), crawl_skip_reason::offline, std::move(place));
     }
   }
-  const auto claim = frontier_->link(p.id, *to, place);
+  const bool nofollow = settings_.robots && (l.nofollow || p.links.nofollow);
+  const auto claim = frontier_->link(p.id, *to, place, !nofollow);
   if (!claim.id) return skip_link(p, name_of(*to), reason_of(*claim.why), std::move(place));
   const url_id id = *claim.id;
   ledger_.found(id);
-  const bool nofollow = settings_.robots && (l.nofollow || p.links.nofollow);
-  // What might be a page is asked for as one, and so once, whatever leads there first.
+  // What might be a page is asked for as one, and so once, whatever leads there first; and with its
+  // places where those matter.
   const bool page = l.followed() || !names_no_document(*to);
-  want(id, page && !nofollow, false, p.record);
+  want(id, page && !nofollow, page && settings_.fragments, p.record);
   const auto mark = ledger_[id];
   if (settings_.dump) p.out.events.emplace_back(crawl_found_link{name_of(*to), {p.name, place}});
   if (mark.skipped != 0) {

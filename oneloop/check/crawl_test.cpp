@@ -238,9 +238,25 @@ TEST_F(crawl_test, links_that_crawlers_are_asked_not_to_follow_are_checked) {
   EXPECT_THAT(log, UnorderedElementsAre("GET a.test/robots.txt", "GET a.test/", "HEAD a.test/a",
                                         "GET a.test/b", "HEAD a.test/under-b"));
   // Who asks nobody for rules follows them.
+  log.clear();
   crawled({"a.test"}, quick());
   EXPECT_EQ(asked("GET a.test/deeper"), 1);
   EXPECT_EQ(asked("GET a.test/under-a"), 1);
+}
+
+TEST_F(crawl_test, a_page_with_both_kinds_of_links_is_asked_once) {
+  page("/",
+       R"(<a rel=nofollow href="/a">a</a><a rel=nofollow href="/b">b</a><a href="/slow">s</a>)");
+  page("/a", R"(<a href="/under-a">x</a>)");
+  page("/b", "");
+  page("/under-a", "");
+  answer("/slow", [](server_request&) -> task<server_response> {
+    co_await sleep_for(5s);
+    co_return server_response{}.body(R"(<a href="/a">a</a>)", "text/html");
+  });
+  crawled({"a.test"}, quick().robots(true));
+  EXPECT_THAT(log, UnorderedElementsAre("GET a.test/robots.txt", "GET a.test/", "GET a.test/slow",
+                                        "GET a.test/a", "GET a.test/under-a", "HEAD a.test/b"));
 }
 
 TEST_F(crawl_test, what_may_be_a_page_is_asked_for_once_though_a_picture_leads_there_first) {

@@ -145,7 +145,8 @@ struct frontier::state {
     std::uint16_t queued : 1;     // in `ready` or `last`
     std::uint16_t taken : 1;      // handed out, or done by a restored run
     std::uint16_t expanding : 1;  // handed out, and its links are still to come
-    std::uint16_t kept : 12;      // sources
+    std::uint16_t led : 1;        // there is a link that may be followed
+    std::uint16_t kept : 11;      // sources
     std::uint32_t sources;        // the last one's place, or none
     std::uint32_t links;
   };
@@ -161,7 +162,7 @@ struct frontier::state {
     std::uint32_t next;
   };
 
-  static constexpr std::uint16_t max_kept = 4095;
+  static constexpr std::uint16_t max_kept = 2047;
   static constexpr std::size_t most_sources = 2'000'000;
 
   explicit state(frontier_options o)
@@ -180,7 +181,7 @@ struct frontier::state {
   std::vector<kept_source> sources;
   std::uint32_t unused_source = none;
   std::deque<url_id> ready;
-  std::deque<url_id> last;                // at the last level
+  std::deque<url_id> last;                // when no page is under way: see `late`
   std::vector<std::uint32_t> first_edge;  // of each URL; only with a level
   std::vector<kept_edge> edges;
   std::unordered_map<std::uint64_t, std::uint32_t> alike;  // by the hash of the likeness
@@ -197,6 +198,10 @@ struct frontier::state {
   }
   [[nodiscard]] bool follows(const record& r) const noexcept {
     return r.followed != 0 && !beyond(r.depth);
+  }
+  /// It is asked when no page is under way that might change how it is asked.
+  [[nodiscard]] bool late(const record& r) const noexcept {
+    return r.followed != 0 && (beyond(r.depth) || r.led == 0);
   }
   void add_site(const url& u) {
     std::string name = site_of(u);
@@ -220,7 +225,7 @@ struct frontier::state {
     return text.empty() ? nullptr : &alike[std::hash<std::string>{}(text)];
   }
 
-  url_claim take(const url& u, std::uint32_t depth, bool start) {
+  url_claim take(const url& u, std::uint32_t depth, bool start, bool leads) {
     const std::string href = without_fragment(u);
     if (!start) {
       if (const auto why = refuse(u, href)) return {{}, false, why};
@@ -230,10 +235,14 @@ struct frontier::state {
     const bool followed =
         start || (known != text_tree::no_value && records[known].followed != 0) || of_site(u, href);
     if (known != text_tree::no_value) {
-      if (followed && records[known].followed == 0) {
-        records[known].followed = 1;
-        note(known);
+      record& r = records[known];
+      const bool was_late = late(r);
+      if ((followed && r.followed == 0) || (leads && r.led == 0)) {
+        r.followed = r.followed != 0 || followed;
+        r.led = r.led != 0 || leads;
+        if (r.followed != 0) note(known);
       }
+      if (was_late && !late(r) && r.queued != 0) ready.push_back(known);
       lower(known, depth);
       return {known, false, {}};
     }
@@ -248,7 +257,7 @@ struct frontier::state {
       }
     }
     const auto node = texts.add_url(key);
-    return {add(node, key == href ? node : texts.add_url(href), depth, followed), true, {}};
+    return {add(node, key == href ? node : texts.add_url(href), depth, followed, leads), true, {}};
   }
   [[nodiscard]] std::uint32_t id_of(std::string_view key) const noexcept {
     const auto node = texts.find_url(key);
@@ -256,20 +265,22 @@ struct frontier::state {
   }
   void note(url_id id) {
     if (!options.recorded_) return;
-    news.updates.push_back({id, records[id].depth, records[id].followed != 0});
+    news.updates.push_back(
+        {id, records[id].depth, records[id].followed != 0, records[id].led != 0});
   }
 
-  url_id add(text_tree::node key, text_tree::node said, std::uint32_t depth, bool followed) {
+  url_id add(text_tree::node key, text_tree::node said, std::uint32_t depth, bool followed,
+             bool led) {
     if (records.size() >= std::size_t{1} << 31U) {
       throw error{make_error_code(errc::limit_exceeded), "a frontier of more than 2^31 URLs"};
     }
     const auto id = static_cast<url_id>(records.size());
-    records.push_back({said, clamped(depth), followed, 1, 0, 0, 0, none, 0});
+    records.push_back({said, clamped(depth), followed, 1, 0, 0, led, 0, none, 0});
     if (options.level_) first_edge.push_back(none);
     texts.set_value(key, id);
     ++waiting;
-    if (options.recorded_) news.claims.push_back({id, texts[said], depth, followed});
-    (followed && beyond(depth) ? last : ready).push_back(id);
+    if (options.recorded_) news.claims.push_back({id, texts[said], depth, followed, led});
+    (late(records[id]) ? last : ready).push_back(id);
     return id;
   }
   static std::uint16_t clamped(std::uint32_t depth) noexcept {
@@ -330,10 +341,10 @@ struct frontier::state {
       found.pop_back();
       record& r = records[at];
       if (nearer >= r.depth) continue;
-      const bool was_last = beyond(r.depth);
+      const bool was_late = late(r);
       r.depth = clamped(nearer);
       note(at);
-      if (was_last && !beyond(nearer) && r.queued != 0 && r.followed != 0) ready.push_back(at);
+      if (was_late && !late(r) && r.queued != 0) ready.push_back(at);
       if (!options.level_) continue;
       for (auto e = first_edge[at]; e != none; e = edges[e].next) {
         found.emplace_back(url_id{edges[e].to}, nearer + (edges[e].redirect != 0 ? 0 : 1));
@@ -373,12 +384,12 @@ url_claim frontier::start(const url& page) {
     return {{}, false, url_refusal::scheme};
   }
   s.add_site(page);
-  return s.take(page, 0, true);
+  return s.take(page, 0, true, true);
 }
 
-url_claim frontier::link(url_id from, const url& to, const link_place& place) {
+url_claim frontier::link(url_id from, const url& to, const link_place& place, bool leads) {
   state& s = *state_;
-  const url_claim c = s.take(to, s.records.at(from).depth + 1U, false);
+  const url_claim c = s.take(to, s.records.at(from).depth + 1U, false, leads);
   if (!c.id) return c;
   s.add_link(from, *c.id, false);
   s.add_source(*c.id, from, place);
@@ -390,7 +401,7 @@ url_claim frontier::redirect(url_id from, const url& to) {
   // Only start pages, and what they redirect to, are at depth 0.
   const auto depth = s.records.at(from).depth;
   if (depth == 0) s.add_site(to);
-  const url_claim c = s.take(to, depth, false);
+  const url_claim c = s.take(to, depth, false, s.records.at(from).led != 0);
   if (!c.id) return c;
   s.add_link(from, *c.id, true);
   s.add_source(*c.id, from, {0, 0, "", "redirect", std::string{to.fragment().value_or("")}});
@@ -404,7 +415,7 @@ std::optional<url_id> frontier::next() {
   if (!id) return {};
   auto& r = s.records[*id];
   r.taken = 1;
-  r.expanding = s.follows(r);
+  r.expanding = s.follows(r) && r.led != 0;
   s.expanding += r.expanding;
   s.pages += r.followed;
   ++s.running;
@@ -484,14 +495,18 @@ void frontier::restore(const frontier_changes& piece) {
       throw error{make_error_code(errc::protocol), "\"" + c.url + "\" is not what was claimed"};
     }
     const auto key = s.texts.add_url(spelled(c.url, spelling::of_urls));
-    s.add(key, s.texts.add_url(c.url), c.depth, c.followed);
+    s.add(key, s.texts.add_url(c.url), c.depth, c.followed, c.led);
     if (c.followed) {
       if (auto* count = s.count_alike(*u)) ++*count;
     }
   }
   for (const auto& e : piece.links) s.add_link(e.from, e.to, e.redirect);
   for (const auto& x : piece.updates) {
-    if (x.followed) s.records.at(x.id).followed = 1;
+    auto& r = s.records.at(x.id);
+    const bool was_late = s.late(r);
+    if (x.followed) r.followed = 1;
+    if (x.led) r.led = 1;
+    if (was_late && !s.late(r) && r.queued != 0) s.ready.push_back(x.id);
     s.lower(x.id, x.depth);
   }
   s.options.recorded_ = recorded;

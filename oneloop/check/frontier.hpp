@@ -17,11 +17,11 @@
 // in turn. Others are asked only, unless `external` says otherwise.
 // *Levels*: start pages are at depth 0, what a page links to is one deeper, what it redirects to is
 // as deep as it is. Pages at the last level are asked and not followed; they are handed out when no
-// page above is under way any more, because only then it is sure that they are the last. A URL that
-// is found again at a smaller depth gets that depth, and so does what it links to.
-// *Threads*: one at a time. Never waits.
-// *Cost*: about 80 bytes a URL (of 80 bytes), and 28 a remembered source: a million are 110 MB.
-// Under a microsecond a claim.
+// page above is under way any more, because only then it is sure that they are the last. So are
+// pages that only links with rel="nofollow" lead to. A URL that is found again at a smaller depth
+// gets that depth, and so does what it links to. *Threads*: one at a time. Never waits. *Cost*:
+// about 80 bytes a URL (of 80 bytes), and 28 a remembered source: a million are 110 MB. Under a
+// microsecond a claim.
 #pragma once
 
 #include <cstddef>
@@ -165,11 +165,13 @@ struct frontier_changes {
     std::string url;  // as it was said
     std::uint32_t depth;
     bool followed;  // it is of the site
+    bool led;       // by a link that may be followed
   };
   struct update {
     url_id id;
     std::uint32_t depth;
     bool followed;
+    bool led;
   };
   struct edge {
     url_id from;
@@ -211,8 +213,10 @@ class ONELOOP_API frontier {
 
   /// Claims a start page; its host is of the site from now on. Only its scheme can be refused.
   url_claim start(const url& page);
-  /// Claims what a page links to. `from` was handed out and is followed.
-  url_claim link(url_id from, const url& to, const link_place& place = {});
+  /// Claims what a page links to. `from` was handed out and is followed. Unless it `leads` there
+  /// (rel="nofollow"), what it links to comes with those of the last level: another link may lead
+  /// there until then.
+  url_claim link(url_id from, const url& to, const link_place& place = {}, bool leads = true);
   /// Claims what a URL redirects to. If `from` is a start page, the host is of the site then.
   url_claim redirect(url_id from, const url& to);
 

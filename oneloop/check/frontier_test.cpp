@@ -128,6 +128,32 @@ TEST(frontier, patterns_and_schemes_refuse) {
   }
 }
 
+TEST(frontier, what_no_link_leads_to_comes_last) {
+  crawl c;
+  const auto nofollow = *c.f.link(c.root, at("http://a/1"), {}, false).id;
+  const auto both = *c.f.link(c.root, at("http://a/2"), {}, false).id;
+  const auto x = *c.link("http://a/x").id;
+  const auto external = *c.f.link(c.root, at("http://b/"), {}, false).id;
+  c.f.done(c.root);
+  EXPECT_EQ(c.f.next(), x);
+  EXPECT_EQ(c.f.next(), external);
+  EXPECT_FALSE(c.f.next()) << "x may lead there yet";
+  EXPECT_FALSE(c.f.link(x, at("http://a/2")).fresh);
+  EXPECT_EQ(c.f.next(), both);
+  c.f.done(both);
+  c.f.done(x);
+  EXPECT_EQ(c.f.next(), nofollow);
+  // What it redirects to is led to as much as it is.
+  const auto end = *c.f.redirect(nofollow, at("http://a/3")).id;
+  const auto other = *c.f.link(nofollow, at("http://a/4")).id;
+  c.f.done(nofollow);
+  EXPECT_EQ(c.f.next(), other);
+  EXPECT_FALSE(c.f.next());
+  c.f.done(other);
+  EXPECT_EQ(c.f.next(), end);
+  EXPECT_FALSE(c.f.next());
+}
+
 TEST(frontier, levels) {
   crawl c{frontier_options{}.level(2)};
   EXPECT_TRUE(c.f.follows(c.root));
@@ -296,8 +322,10 @@ TEST(frontier, another_one_is_the_same_after_restore) {
     const auto id = *at_random;
     running.erase(at_random);
     for (int k = 0; c.f.follows(id) && k < 6; ++k) {
-      c.f.link(id, at("http://" + std::string(random(5) == 0 ? "b" : "a") + "/" +
-                      std::to_string(random(120))));
+      c.f.link(id,
+               at("http://" + std::string(random(5) == 0 ? "b" : "a") + "/" +
+                  std::to_string(random(120))),
+               {}, random(4) != 0);
     }
     if (random(10) == 0) c.f.redirect(id, at("http://a/r" + std::to_string(random(5))));
     c.f.done(id);

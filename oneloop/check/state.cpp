@@ -137,11 +137,16 @@ struct crawl_state::state {
     ++saved;
     return writer.add([this, v = std::move(v), found = std::move(found)] { write(v, found); });
   }
+  /// The column `internal`: 1 of the site, 2 led to.
+  template <class Claim>
+  static int how(const Claim& c) {
+    return (c.followed ? 1 : 0) | (c.led ? 2 : 0);
+  }
   void write(const std::optional<saved_verdict>& v, const frontier_changes& found) const {
     statements& s = *insert;
     for (const auto& host : found.hosts) s.site.with(host).run();
-    for (const auto& c : found.claims) s.url.with(c.id, c.url, c.depth, c.followed).run();
-    for (const auto& u : found.updates) s.update.with(u.depth, u.followed, u.id).run();
+    for (const auto& c : found.claims) s.url.with(c.id, c.url, c.depth, how(c)).run();
+    for (const auto& u : found.updates) s.update.with(u.depth, how(u), u.id).run();
     if (!found.links.empty()) {
       wire_writer links;
       url_id from = 0;
@@ -177,8 +182,10 @@ struct crawl_state::state {
     url_id known = 0;  // how many there are
     while (urls.step()) {
       if (urls.number(0) != known++) damaged("a URL is missing");
+      const auto claimed = static_cast<std::uint64_t>(urls.number(3));
       piece.claims.push_back({narrow<url_id>(db, urls.number(0)), std::string{urls.bytes(1)},
-                              narrow<std::uint32_t>(db, urls.number(2)), urls.number(3) != 0});
+                              narrow<std::uint32_t>(db, urls.number(2)), (claimed & 1U) != 0,
+                              (claimed & 2U) != 0});
       give(piece.claims.size(), rows);
     }
     give(1, 1);
