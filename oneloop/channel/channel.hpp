@@ -3,8 +3,8 @@
 //
 //     oneloop::channel<int> c;               // or c{100}, or c{unbounded}
 //     co_await c.send(1);                    // one party; it ends with c.close()
-//     while (auto v = co_await c.receive()) use(*v);   // a coroutine, until c is closed and
-//     drained for (int v : c) use(v);                // the same in a fiber or a plain thread
+//     while (auto v = co_await c.receive()) use(*v);  // until it is closed and drained
+//     for (int v : c) use(v);                         // the same in a fiber or a plain thread
 //
 // Wait for several channels, or with a timeout, with `select` (select.hpp). Code that should only
 // send or only receive takes a `sender<T>` or a `receiver<T>`; c converts to both.

@@ -327,9 +327,15 @@ greenlet greenlet::current() { return greenlet{detail::family_here().now}; }
 greenlet::operator bool() const noexcept { return core_->begun(); }
 bool greenlet::dead() const noexcept { return core_->dead(); }
 
-greenlet greenlet::parent() const {
+greenlet greenlet::parent() const& {
   if (core_->parent() == nullptr) throw misuse{"greenlet: the outermost one has no parent"};
   return greenlet{core_->parent()};
+}
+
+greenlet greenlet::parent() && {
+  greenlet p = std::as_const(*this).parent();
+  *this = p;
+  return p;
 }
 
 void greenlet::parent(const greenlet& p) const {

@@ -19,7 +19,8 @@
 //
 // *Lifetime*: handles share the greenlet. When the last handle of a suspended one goes,
 // greenlet_exit is thrown inside, again at each switch that it then tries, until it has ended; one
-// that lets it pass ends quietly, here and after throw_().
+// that lets it pass ends quietly, here and after throw_(). A handle to itself that it keeps on its
+// own stack is one of them: it then lives until it has ended by itself.
 // *Waiting*: with or without a loop. `await` inside a greenlet makes the fiber (or thread) wait
 // that runs it; other fibers run meanwhile, and it goes on in the same greenlet. Inside a coroutine
 // body greenlets switch, but await throws would_block_loop, as always there. *Threads*: a greenlet
@@ -166,7 +167,9 @@ class ONELOOP_API greenlet {
   /// It has ended.
   [[nodiscard]] bool dead() const noexcept;
   /// Who goes on when it ends. Throws misuse for the outermost one, which has none.
-  [[nodiscard]] greenlet parent() const;
+  [[nodiscard]] greenlet parent() const&;
+  /// `current().parent()` holds the parent and no longer the greenlet itself.
+  [[nodiscard]] greenlet parent() &&;
   /// Throws misuse if that would make a circle, or p belongs to another fiber or thread.
   void parent(const greenlet& p) const;
 

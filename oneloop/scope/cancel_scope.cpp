@@ -38,7 +38,8 @@ cancel_scope::cancel_scope(loop* home, thread_domain* thread, cancel_scope* pare
       parent_{parent},
       deadline_{options.deadline_},
       timer_{*this},
-      shield_{options.shield_} {
+      shield_{options.shield_},
+      inside_interruptible_{parent != nullptr && parent->interruptible()} {
   if (options.within_) {
     const time_point now = home_ != nullptr ? home_->now() : clock::now();
     deadline_ = std::min(deadline_, after(now, *options.within_));
@@ -200,6 +201,11 @@ void cancel_scope::move_below(cancel_scope& parent) noexcept {
   unlink();
   parent_ = &parent;
   parent.children_.push_back(*this);
+  for (cancel_scope* s = this; s != nullptr;) {
+    const bool changed = !s->interruptible() && s->parent_->interruptible();
+    if (changed) s->inside_interruptible_ = true;
+    s = next_inside(*s, changed);
+  }
   refresh();
 }
 

@@ -122,8 +122,12 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   /// From now on it is in `parent`, with all that is inside; on the same loop.
   void move_below(cancel_scope& parent) noexcept;
   /// Where this scope is the cause, throws what a wait of `c` throws in place of `cancelled`, or
-  /// returns.
+  /// returns. Set before anything is inside.
   void (*interrupt)(cancel_scope& self, context& c) = nullptr;
+  /// Whether this scope or one around it may have an `interrupt`: without, nobody looks for the cause.
+  [[nodiscard]] bool interruptible() const noexcept {
+    return inside_interruptible_ || interrupt != nullptr;
+  }
   void attach(context& c) noexcept;
   void detach(context& c) noexcept;
   void listen(scope_listener& l) noexcept;
@@ -165,6 +169,7 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   bool shield_ = false;
   bool thrown_ = false;
   bool absorbed_ = false;
+  bool inside_interruptible_ = false;
 };
 
 /// Cancels a scope from any thread; copyable, may outlive the scope (then it does nothing).

@@ -62,6 +62,7 @@ void context::free_values() noexcept {
 }
 
 void context::raise_timeout() {
+  if (!scope_->interruptible()) return;
   cancel_scope* cause = scope_->cause();
   if (cause != nullptr && cause->interrupt != nullptr) cause->interrupt(*cause, *this);
 }

@@ -71,6 +71,23 @@ TEST(cancel_scope, a_very_deep_nesting_is_cancelled_without_recursion) {
   while (!chain.empty()) chain.pop_back();
 }
 
+// Or else each nursery of a deep nest would look through all of the nest when it is cancelled.
+TEST(cancel_scope, the_cause_is_looked_for_only_where_one_interrupts) {
+  const auto interrupts = [](cancel_scope&, context&) {};
+  cancel_scope top{nullptr, nullptr, nullptr};
+  cancel_scope timeout{nullptr, nullptr, &top};
+  timeout.interrupt = interrupts;
+  cancel_scope inside{nullptr, nullptr, &timeout};
+  cancel_scope other{nullptr, nullptr, &top};
+  cancel_scope deep{nullptr, nullptr, &other};
+  EXPECT_FALSE(top.interruptible());
+  EXPECT_TRUE(timeout.interruptible());
+  EXPECT_TRUE(inside.interruptible());
+  EXPECT_FALSE(deep.interruptible());
+  other.move_below(inside);
+  EXPECT_TRUE(deep.interruptible());
+}
+
 TEST(cancel_scope, lifting_a_shield_lets_the_cancellation_in) {
   run(
       []() -> task<> {

@@ -11,7 +11,8 @@
 // also when a fiber waits for it. Between tasks control goes by symmetric transfer, so that neither
 // a long loop of awaits nor a deep chain uses the stack.
 //
-// *Cancellation*: each co_await is a checkpoint. *Cost*: one pooled frame a call. *Errors*: what
+// *Cancellation*: each co_await of an operation is a checkpoint; one of a task is where the code in
+// the task waits. *Cost*: one pooled frame a call. *Errors*: what
 // the body throws is thrown by the co_await. g++ 12 miscompiles five idioms: docs/compilers.md.
 #pragma once
 
