@@ -34,6 +34,8 @@
 #include <vector>
 
 #include "oneloop/channel/channel.hpp"
+#include "oneloop/channel/lifo_queue.hpp"
+#include "oneloop/channel/priority_queue.hpp"
 #include "oneloop/channel/queue.hpp"
 #include "oneloop/channel/select.hpp"
 #include "oneloop/deferred/deferred.hpp"
@@ -42,18 +44,26 @@
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/gather.hpp"
+#include "oneloop/scope/ready_signal.hpp"
 #include "oneloop/scope/region.hpp"
 #include "oneloop/scope/timeout.hpp"
+#include "oneloop/sync/barrier.hpp"
 #include "oneloop/sync/capacity_limiter.hpp"
 #include "oneloop/sync/condition.hpp"
 #include "oneloop/sync/event.hpp"
+#include "oneloop/sync/latch.hpp"
 #include "oneloop/sync/mutex.hpp"
+#include "oneloop/sync/once.hpp"
+#include "oneloop/sync/recursive_mutex.hpp"
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/sync/shared_mutex.hpp"
+#include "oneloop/task/as_completed.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/spawn.hpp"
 #include "oneloop/task/task.hpp"
+#include "oneloop/task/task_group.hpp"
 #include "oneloop/testing/clock.hpp"
+#include "oneloop/thread/future.hpp"
 
 namespace oneloop::random_programs {
 
@@ -255,6 +265,27 @@ class program {
              "shared_mutex: readers wait for a writer that has gone");
     }
     {
+      const recursive_mutex_statistics now = tree.lock.statistics();
+      expect(now.waiting == static_cast<std::size_t>(tree.waiting),
+             "recursive_mutex: those who wait are not in its queue");
+      expect(now.waiting == 0 || now.locked, "recursive_mutex: somebody waits for a free one");
+      expect(now.locked == (tree.inside != 0), "recursive_mutex: its holder does not know");
+    }
+    {
+      const semaphore_statistics now = gate.lock.statistics();
+      expect(now.waiting == static_cast<std::size_t>(gate.waiting),
+             "bounded_semaphore: those who wait are not in its queue");
+      expect(now.waiting == 0 || now.available == 0,
+             "bounded_semaphore: somebody waits for what is there");
+    }
+    {
+      const once_statistics now = opened.statistics();
+      expect(now.waiting == static_cast<std::size_t>(openers),
+             "once: those who wait are not in its queue");
+      expect(now.waiting == 0 || now.running, "once: somebody waits though nobody initialises");
+      expect(now.done == (openings == 1), "once: not initialised once");
+    }
+    {
       const queue_statistics now = jobs.statistics();
       expect(now.waiting_gets == static_cast<std::size_t>(getting),
              "queue: its waiting gets are not those who wait");
@@ -301,6 +332,13 @@ class program {
     shared_mutex lock;
     std::atomic<int> waiting{0}, readers{0}, writers{0};
   } book;
+  guarded<recursive_mutex> tree;
+  struct {
+    bounded_semaphore lock{1};
+    std::atomic<int> waiting{0}, inside{0};
+  } gate;
+  once opened;
+  std::atomic<int> openers{0}, openings{0};
   queue<int> jobs{3};
   std::atomic<int> getting{0}, putting{0}, jobs_put{0}, jobs_done{0};
   std::atomic<int> children{0};  // in nurseries that have not ended

@@ -447,9 +447,172 @@ struct MODEL {
     GIVE;
   }
 
+  static CODE(void) lock_twice(program& p) {
+    recursive_mutex_guard held;
+    auto make = [&] { return p.tree.lock.lock(); };
+    auto got = [&](auto&, recursive_mutex_guard& g) {
+      held = std::move(g);
+      p.expect(++p.tree.inside == 1, "recursive_mutex: two hold it");
+    };
+    auto lost = [](auto&) {};
+    const leaving out{[&] {
+      if (held) --p.tree.inside;
+    }};
+    DO(locking, until_done(p, waits_for(&p.tree.waiting), make, got, lost));
+    DO(pausing, pause(p));
+    {
+      auto again = p.tree.lock.lock();
+      const auto inner = WAIT(again);
+      p.expect(p.tree.lock.statistics().depth == 2, "recursive_mutex: not locked twice");
+    }
+    GIVE;
+  }
+  static CODE(void) pass_gate(program& p) {
+    semaphore_permit held;
+    auto make = [&] { return p.gate.lock.permit(); };
+    auto got = [&](auto&, semaphore_permit& g) {
+      held = std::move(g);
+      p.expect(++p.gate.inside == 1, "bounded_semaphore: more permits than there are");
+    };
+    auto lost = [](auto&) {};
+    const leaving out{[&] {
+      if (held) --p.gate.inside;
+    }};
+    DO(passing, until_done(p, waits_for(&p.gate.waiting), make, got, lost));
+    DO(pausing, pause(p));
+    GIVE;
+  }
+  static CODE(void) open_once(program& p) {
+    once_turn turn;
+    auto make = [&] { return p.opened.begin(); };
+    auto got = [&](auto&, once_turn& t) { turn = std::move(t); };
+    auto lost = [](auto&) {};
+    DO(beginning, until_done(p, waits_for(&p.openers), make, got, lost));
+    if (turn) {
+      DO(opening, pause(p));  // cancelled here, the next one opens
+      ++p.openings;
+      turn.done();
+    }
+    GIVE;
+  }
+
+  /// Two meet at a barrier, and two at a latch.
+  static CODE(void) meet(program& p) {
+    barrier both{2};
+    latch down{1};
+    std::atomic<int> met{0}, places{0};
+    auto one = [&]() -> CODE(void) {
+      DO(pausing, pause(p));
+      auto meeting = both.wait();
+      const std::size_t place = WAIT(meeting);
+      places += static_cast<int>(place);
+      ++met;
+    };
+    auto body = [&](nursery& n) -> CODE(void) {
+      n.start(std::ref(one));
+      auto counts = [&]() -> CODE(void) {
+        DO(meeting, one());
+        down.count_down();
+      };
+      n.start(std::ref(counts));
+      WAIT(down.wait());
+      p.expect(met >= 1, "latch: it came too early");
+    };
+    DO(region, with_nursery(body));
+    p.expect(met == 2 && places == 1, "barrier: the two did not meet in one round");
+    GIVE;
+  }
+  /// A queue in another order, between two.
+  template <class Queue>
+  static CODE(void) hand_over(program& p) {
+    Queue line{1};
+    int sum = 0;
+    auto gives = [&]() -> CODE(void) {
+      for (int i = 1; i <= 3; ++i) {
+        WAIT(line.put(i));
+        DO(pausing, pause(p));
+      }
+      line.shutdown();
+    };
+    auto body = [&](nursery& n) -> CODE(void) {
+      n.start(std::ref(gives));
+      for (bool more = true; more;) {
+        const auto item = WAIT(line.get());
+        more = item.has_value();
+        sum += item.value_or(0);
+      }
+    };
+    DO(region, with_nursery(body));
+    p.expect(sum == 6, "queue: something was lost between two");
+    GIVE;
+  }
+  /// A promise that a child keeps, or breaks.
+  static CODE(void) promised(program& p) {
+    promise<int> given;
+    const future<int> taken = given.get_future();
+    const bool kept = p.chance(70);
+    auto child = [&, given = std::move(given)]() mutable -> CODE(void) {
+      DO(pausing, pause(p));
+      if (kept) {
+        given.set_value(7);
+      } else {
+        given.set_exception(std::make_exception_ptr(planned{}));
+      }
+    };
+    auto body = [&](nursery& n) -> CODE(void) {
+      n.start(std::ref(child));
+      try {
+        const int value = WAIT(taken);
+        p.expect(kept && value == 7, "future: not what was promised");
+      } catch (const planned&) {
+        p.expect(!kept, "future: a failure that there was not");
+      }
+    };
+    DO(region, with_nursery(body));
+    GIVE;
+  }
+  /// A child that says when it is ready; a group, of which one may fail; outcomes.
+  static CODE(void) children_of_all_kinds(program& p) {
+    std::atomic<int> failures{0};
+    const bool fails = p.chance(20);
+    auto serves = [&](ready_signal<int> ready) -> CODE(void) {
+      DO(pausing, pause(p));
+      ready.started(5);
+      DO(serving, pause(p));
+    };
+    auto computes = [&](bool may_fail) -> CODE(int) {
+      DO(pausing, pause(p));
+      if (may_fail) {
+        ++failures;
+        throw planned{};
+      }
+      GIVE 3;
+    };
+    auto body = [&](nursery& n) -> CODE(void) {
+      auto starting = n.start_and_wait_ready(serves);
+      const int ready = WAIT(starting);
+      p.expect(ready == 5, "start_and_wait_ready: not what was said");
+      task_group group{n};
+      auto a = spawn(group, std::ref(computes), false);
+      auto b = spawn(group, std::ref(computes), fails);
+      auto both = gather_outcomes(a.join(), b.join());
+      auto ended = WAIT(both);
+      auto& [first, second] = ended;
+      p.expect(!fails || second.failed() || first.failed(), "task_group: a failure was swallowed");
+    };
+    bool thrown = false;
+    try {
+      DO(region, with_nursery(body));
+    } catch (const planned&) {
+      thrown = true;
+    }
+    p.expect(thrown == (failures != 0), "task_group: its nursery does not tell of a failure");
+    GIVE;
+  }
+
   static CODE(void) bystand(program& p, int how_many, int depth) {
     for (int i = 0; i < how_many; ++i) {
-      switch (p.draw(0, depth < 2 ? 11 : 9)) {
+      switch (p.draw(0, depth < 2 ? 18 : 12)) {
         case 0: {
           DO(step, lock(p));
           break;
@@ -485,6 +648,38 @@ struct MODEL {
           break;
         }
         case 10: {
+          DO(step, lock_twice(p));
+          break;
+        }
+        case 11: {
+          DO(step, pass_gate(p));
+          break;
+        }
+        case 12: {
+          DO(step, open_once(p));
+          break;
+        }
+        case 13: {
+          DO(step, meet(p));
+          break;
+        }
+        case 14: {
+          DO(step, hand_over<lifo_queue<int>>(p));
+          break;
+        }
+        case 15: {
+          DO(step, hand_over<priority_queue<int>>(p));
+          break;
+        }
+        case 16: {
+          DO(step, promised(p));
+          break;
+        }
+        case 17: {
+          DO(step, children_of_all_kinds(p));
+          break;
+        }
+        case 18: {
           DO(step, family(p, depth));
           break;
         }
