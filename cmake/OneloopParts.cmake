@@ -14,11 +14,11 @@ function(oneloop_own_code target)
     VISIBILITY_INLINES_HIDDEN ON)
 endfunction()
 
-# For the tool and the tests: compiled as fast as can be where nobody measures them. The library is as users
-# get it, and has all of the undefined-behaviour sanitizer; of that, what doubles the time is left to it.
-function(oneloop_unmeasured target)
+# For the tool and the tests: of the undefined-behaviour sanitizer, what doubles the time to compile is left to
+# the library.
+function(oneloop_lightly_sanitized target)
   if(ONELOOP_SANITIZE MATCHES "address")
-    target_compile_options(${target} PRIVATE -O0
+    target_compile_options(${target} PRIVATE
       -fno-sanitize=null,alignment,object-size,pointer-overflow,nonnull-attribute,returns-nonnull-attribute)
   endif()
 endfunction()
@@ -143,7 +143,7 @@ function(oneloop_app name)
   add_executable(${name} ${sources} $<TARGET_OBJECTS:${name}_app>)
   foreach(target IN ITEMS ${name}_app ${name})
     oneloop_own_code(${target})
-    oneloop_unmeasured(${target})
+    oneloop_lightly_sanitized(${target})
     target_link_libraries(${target} PRIVATE oneloop::oneloop)
     oneloop_app_libraries(${target})
     target_compile_definitions(${target} PRIVATE ONELOOP_VERSION="${PROJECT_VERSION}")
