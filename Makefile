@@ -14,6 +14,13 @@ BUILD = cmake --build build/$(1) -j $(JOBS)
 CTEST = tools/ctest --test-dir build/$(1) -j $(TEST_JOBS) --output-on-failure --no-label-summary $(ARGS)
 # The suites for the second compiler.
 MODELS = base loop scope sync channel task fiber deferred thread
+# What handles memory: the suites for the address sanitizer. (Not those that put the same parts to work on
+# several threads at once, and not those beside other programs.)
+OWNING = $(MODELS) net protocol process url http html check testing
+OWNING_ALONE = tool_test tool_check_test tool_crawl_test tool_get_test tool_model_test rules_test random_programs_test \
+               crawl_limits_test crawl_sites_test chaos_test
+OWNING_TARGETS = $(OWNING:%=oneloop_%_test) oneloop_app_test $(OWNING_ALONE)
+OWNING_LABELS = $(call LABELS,$(OWNING) app rules $(OWNING_ALONE))
 # What crosses threads: the suites for the thread sanitizer.
 CROSSING_TARGETS = $(MODELS:%=oneloop_%_test) oneloop_net_test matrix_sync_test matrix_channel_test \
                    matrix_locks_test matrix_meeting_test matrix_socket_test matrix_million_test \
@@ -60,11 +67,11 @@ examples: ## build the examples into build/release/examples
 	@$(call BUILD,release) --target examples
 	@find build/release/examples -type f -perm -u+x | sort
 
-asan: ## every test under the address and undefined-behaviour sanitizers
+asan: ## what handles memory, under the address and undefined-behaviour sanitizers
 	@tools/packages build test
 	@$(call CONFIGURE,asan)
-	@$(call BUILD,asan)
-	@$(call CTEST,asan)
+	@$(call BUILD,asan) --target $(OWNING_TARGETS)
+	@$(call CTEST,asan) $(OWNING_LABELS)
 
 tsan: ## what crosses threads, under the thread sanitizer
 	@tools/packages build test
