@@ -217,6 +217,24 @@ class permits {
   int free_;
 };
 
+/// A read-write lock; the argument is 1 for whoever writes.
+class readers_or_writer {
+ public:
+  bool step(const call& c) {
+    int& mine = c.argument == 1 ? writers_ : readers_;
+    switch (c.what) {
+      case op::lock: ++mine; return writers_ == 0 || (writers_ == 1 && readers_ == 0);
+      case op::unlock: return --mine >= 0;
+      default: return false;
+    }
+  }
+  [[nodiscard]] static bool settled() { return true; }
+  friend auto operator<=>(const readers_or_writer& a, const readers_or_writer& b) = default;
+
+ private:
+  int readers_ = 0, writers_ = 0;
+};
+
 class flag {
  public:
   bool step(const call& c) {

@@ -3,7 +3,9 @@
 
 #include "oneloop/sync/event.hpp"
 #include "oneloop/sync/mutex.hpp"
+#include "oneloop/sync/recursive_mutex.hpp"
 #include "oneloop/sync/semaphore.hpp"
+#include "oneloop/sync/shared_mutex.hpp"
 #include "tests/linearizable_parties.hpp"
 
 namespace oneloop::linearizable {
@@ -17,13 +19,23 @@ struct a_mutex {
   using guard = mutex_guard;
   static void unlock(guard& g) { g.unlock(); }
 };
+template <class Semaphore>
 struct a_semaphore {
   explicit a_semaphore(int n) : it{static_cast<std::size_t>(n)} {}
-  semaphore it;
+  Semaphore it;
   auto lock() { return it.permit(); }
   auto try_lock() { return it.try_permit(); }
   using guard = semaphore_permit;
   static void unlock(guard& g) { g.give_back(); }
+};
+
+struct a_recursive_mutex {
+  explicit a_recursive_mutex(int) {}
+  recursive_mutex it;
+  auto lock() { return it.lock(); }
+  auto try_lock() { return it.try_lock(); }
+  using guard = recursive_mutex_guard;
+  static void unlock(guard& g) { g.unlock(); }
 };
 
 template <class Lock, int Permits>
@@ -63,6 +75,48 @@ class lock_subject {
   Lock lock_;
 };
 
+class shared_mutex_subject {
+ public:
+  explicit shared_mutex_subject(std::uint32_t) {}
+  [[nodiscard]] static readers_or_writer model() { return {}; }
+  struct hand {
+    shared_mutex_guard writes;
+    shared_mutex_shared_guard reads;
+  };
+  static bool instant(shared& s, hand& h, std::uint32_t) {
+    if (!h.writes && !h.reads) return false;
+    s.instant({op::unlock, h.writes ? 1 : 0}, [&] {
+      if (h.writes) {
+        h.writes.unlock();
+      } else {
+        h.reads.unlock();
+      }
+      return done;
+    });
+    return true;
+  }
+  template <class How>
+  auto waiting(shared& s, hand& h, std::uint32_t dice, How how) {
+    if (dice % 3 == 0) {
+      return how(
+          s, {op::lock, 1}, [this] { return lock_.lock(); },
+          [&h](auto& guard) {
+            h.writes = std::move(guard);
+            return done;
+          });
+    }
+    return how(
+        s, {op::lock, 0}, [this] { return lock_.lock_shared(); },
+        [&h](auto& guard) {
+          h.reads = std::move(guard);
+          return done;
+        });
+  }
+
+ private:
+  shared_mutex lock_;
+};
+
 class event_subject {
  public:
   explicit event_subject(std::uint32_t) {}
@@ -95,8 +149,10 @@ class event_subject {
   event event_;
 };
 
-using subjects =
-    ::testing::Types<lock_subject<a_mutex, 1>, lock_subject<a_semaphore, 2>, event_subject>;
+using subjects = ::testing::Types<lock_subject<a_mutex, 1>, lock_subject<a_recursive_mutex, 1>,
+                                  lock_subject<a_semaphore<semaphore>, 2>,
+                                  lock_subject<a_semaphore<bounded_semaphore>, 2>,
+                                  shared_mutex_subject, event_subject>;
 template <class Subject>
 class linearizable_lock : public ::testing::Test {};
 TYPED_TEST_SUITE(linearizable_lock, subjects);

@@ -69,5 +69,16 @@ TEST(linearizable, two_holders_and_a_lock_that_nobody_gave_back_are_found) {
             "");
 }
 
+TEST(linearizable, readers_may_meet_and_writers_may_not) {
+  const auto both = [](int first, int second) {
+    return why_not_linearizable({{op::lock, first, done, 1, 2}, {op::lock, second, done, 3, 4}},
+                                readers_or_writer{});
+  };
+  EXPECT_EQ(both(0, 0), "");
+  EXPECT_NE(both(1, 0), "");
+  EXPECT_NE(both(0, 1), "");
+  EXPECT_NE(both(1, 1), "");
+}
+
 }  // namespace
 }  // namespace oneloop::linearizable
