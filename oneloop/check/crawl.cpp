@@ -165,6 +165,12 @@ url crawl_run::asked_for(url_id id) const {
   return *std::move(to);
 }
 
+/// What is secret is for the site as it was given.
+bool crawl_run::is_stranger(url_id id) const {
+  const auto said = url::parse(frontier_->said(id));
+  return !said || !frontier_->given(*said);
+}
+
 task<> crawl_run::hand_out_one(url_id id) {
   outcome out;
   if (settings_.dump && frontier_->depth(id) > 0) {
@@ -221,7 +227,7 @@ task<> crawl_run::hand_out_one(url_id id) {
 /// The first turn at an origin is for its robots.txt; then it is known what becomes of the rest.
 task<> crawl_run::ask_robots(url_id id, url target) {
   const std::string origin = target.origin();
-  auto asking = robots_->get(target);
+  auto asking = robots_->get(target, is_stranger(id));
   const auto file = co_await std::move(asking);
   if (file->said == robots_file::answer::unreachable && !file->host_failed) {
     std::vector<crawl_event> note;

@@ -116,6 +116,7 @@ class crawl_run {
   void close_one();
   void note_progress();
   [[nodiscard]] url asked_for(url_id id) const;
+  [[nodiscard]] bool is_stranger(url_id id) const;
 
   // crawl_starts.cpp: where it begins
   task<> claim_starts();

@@ -192,6 +192,58 @@ TEST_F(crawl_test, redirects_off_the_site_lead_to_external_links) {
   EXPECT_EQ(report.redirects.size(), 1u);
 }
 
+TEST_F(crawl_test, what_is_secret_is_told_to_the_site_as_it_was_given) {
+  std::vector<std::string> told;
+  const auto note = [&](server_request& r, const std::string& host) {
+    if (r.fields().contains("Authorization")) told.push_back(host + std::string{r.path()});
+    EXPECT_EQ(r.fields().get("Accept-Language"), "en") << host << r.path();
+  };
+  const auto add = [&](const std::string& host, const std::string& path, std::string html) {
+    answer(
+        path,
+        [=](server_request& r) -> task<server_response> {
+          note(r, host);
+          co_return server_response{}.body(html, "text/html");
+        },
+        host);
+  };
+  const auto lead = [&](const std::string& host, const std::string& path, std::string to) {
+    answer(
+        path,
+        [=](server_request& r) -> task<server_response> {
+          note(r, host);
+          co_return server_response{302}.field("Location", to);
+        },
+        host);
+  };
+  add("a.test", "/",
+      R"(<a href="/r">r</a><a href="http://b.test/">b</a>)"
+      R"(<a href="http://d.test/">d</a><a href="http://c.test/r">c</a>)");
+  add("a.test", "/back", "");
+  lead("a.test", "/r", "http://b.test/r");
+  lead("a.test", "/start", "http://s.test/");
+  for (const char* host : {"b.test", "c.test", "d.test", "s.test"}) add(host, "/", "");
+  lead("c.test", "/r", "http://a.test/back");
+  add("b.test", "/r", "");
+  for (const char* host : {"a.test", "b.test", "c.test", "d.test"}) {
+    add(host, "/robots.txt", "");
+  }
+  lead("s.test", "/robots.txt", "http://b.test/robots.txt");
+  http::client_options client;
+  client.field("Authorization", "x").field("Accept-Language", "en");
+  for (const auto e : {external_links::check, external_links::follow}) {
+    told.clear();
+    crawled({"a.test", "a.test/start"},
+            quick()
+                .robots(true)
+                .check(check_options{}.backoff(10ms, 20ms).client(client))
+                .frontier(frontier_options{}.internal("^http://d[.]test/").external(e)));
+    EXPECT_THAT(told,
+                UnorderedElementsAre("a.test/robots.txt", "a.test/", "a.test/r", "a.test/start",
+                                     "a.test/back", "d.test/robots.txt", "d.test/"));
+  }
+}
+
 TEST_F(crawl_test, what_may_pass_is_tried_again_at_the_end) {
   page("/", R"(<a href="/once">o</a><a href="/b">b</a><a href="/never">n</a>)");
   int once = 0;

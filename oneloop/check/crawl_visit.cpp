@@ -164,6 +164,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   inquiry i{target};
   i.method = whole ? check_method::get : settings_.method;
   i.follow = in_one_go_.contains(id);
+  i.stranger = is_stranger(id);
   i.patient = r.attempts <= settings_.retries.retries;
   i.accept = &settings_.accepted(host);
   if (whole) i.body = [&body](http::response& from) { return body.take(from); };

@@ -176,7 +176,8 @@ struct frontier::state {
   frontier_options options;
   patterns include, exclude, internal;
   std::unordered_set<std::string> site;
-  text_tree texts;  // its values: ids
+  std::unordered_set<std::string> given;  // origins of start pages, and theirs by https
+  text_tree texts;                        // its values: ids
   std::vector<record> records;
   std::vector<kept_source> sources;
   std::uint32_t unused_source = none;
@@ -384,6 +385,10 @@ url_claim frontier::start(const url& page) {
     return {{}, false, url_refusal::scheme};
   }
   s.add_site(page);
+  if (page.is_http()) {
+    s.given.insert(page.origin());
+    s.given.insert("https://" + page.host_header());
+  }
   return s.take(page, 0, true, true);
 }
 
@@ -434,6 +439,9 @@ std::string frontier::said(url_id id) const { return state_->texts[state_->recor
 std::uint32_t frontier::depth(url_id id) const { return state_->records.at(id).depth; }
 bool frontier::follows(url_id id) const { return state_->follows(state_->records.at(id)); }
 bool frontier::internal(url_id id) const { return state_->records.at(id).followed != 0; }
+bool frontier::given(const url& u) const {
+  return state_->given.contains(u.origin()) || state_->internal.match(without_fragment(u));
+}
 std::uint32_t frontier::links_to(url_id id) const { return state_->records.at(id).links; }
 
 std::optional<url_id> frontier::find(const url& u) const {

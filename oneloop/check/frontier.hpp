@@ -233,6 +233,9 @@ class ONELOOP_API frontier {
   [[nodiscard]] bool follows(url_id id) const;
   /// Of the site (or everything is: external_links::follow).
   [[nodiscard]] bool internal(url_id id) const;
+  /// Of the site as it was given: on the host of a start page (not by http if that was https), or
+  /// one that an `internal` pattern matches. Others are not to be told what is secret.
+  [[nodiscard]] bool given(const url& u) const;
   /// Whether it was claimed, and as what.
   [[nodiscard]] std::optional<url_id> find(const url& u) const;
   /// Links to it that were claimed, remembered ones and others; a start is none, nor a redirect.

@@ -182,7 +182,7 @@ task<check_probe::answer> check_probe::ask_once(check_result& r, inquiry& i, con
   i.moved.reset();
   i.content_type.clear();
   http::request what{method, i.target};
-  what.follow(i.follow).cookies(i.cookies);
+  what.follow(i.follow).cookies(i.cookies).to_stranger(i.stranger);
   i.got = what.method() == "GET";
   answer a;
   std::optional<http::response> response;

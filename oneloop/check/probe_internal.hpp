@@ -33,6 +33,7 @@ struct inquiry {
   url target;  // in place of the result's url
   check_method method = check_method::automatic;
   bool follow = true;                  // else a redirect is found in `moved`
+  bool stranger = false;               // who is told nothing secret
   bool patient = false;                // where HEAD is told to wait, GET is not asked at once
   const status_set* accept = nullptr;  // that are OK
   std::shared_ptr<http::cookie_jar> cookies;  // a new one, if it is null
