@@ -143,6 +143,20 @@ TEST_F(crawl_limits, what_is_no_link_to_check_is_told) {
   EXPECT_EQ(report.broken[1].url, "mailto:nobody");
 }
 
+TEST_F(crawl_limits, what_nobody_asks_for_is_skipped_however_long_it_is) {
+  const std::string pixels(100'000, 'A');
+  page("/", "<img src=\"DATA:image/png;base64," + pixels + "\"><img src=\"data:,x\">" +
+                "<a href=\"http://a.test/" + pixels + "\">x</a><a href=\"mailto:" + pixels +
+                "\">x</a>");
+  const auto report = crawled({"a.test"}, quick());
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::scheme)], 2u);
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::mail)], 1u);
+  for (const auto& s : all<crawl_skipped_link>()) EXPECT_LT(s.url.size(), 210u);
+  ASSERT_THAT(report.broken, SizeIs(1));
+  EXPECT_LT(report.broken[0].url.size(), 210u);
+  EXPECT_TRUE(report.broken[0].url.ends_with("AAA..."));
+}
+
 TEST_F(crawl_limits, dump_tells_links_and_asks_for_none) {
   page("/", R"(<a href="/1">1</a><a href="http://b.test/">b</a><a href="/1#x">1</a>)");
   const auto report = crawled({"a.test"}, quick().dump(true));

@@ -4,6 +4,7 @@
 
 #include "oneloop/check/addresses_internal.hpp"
 #include "oneloop/check/crawl_run_internal.hpp"
+#include "oneloop/check/spelling_internal.hpp"
 
 namespace oneloop::inline v0::detail {
 namespace {
@@ -16,6 +17,23 @@ link_place place_of_link(const html::link& l) {
   p.element = l.element;
   if (!l.attribute.empty()) p.element.append("[").append(l.attribute).append("]");
   return p;
+}
+
+/// Of what is no URL to be asked for, so many bytes are kept and told.
+constexpr std::size_t most_shown = 200;
+std::string shown(std::string_view text) { return shortened(text, most_shown); }
+
+/// "data" of "DATA:,x", whether that is a URL or not; "" if it begins with no scheme.
+std::string scheme_of(std::string_view text) {
+  std::string scheme{text.substr(0, text.find(':'))};
+  if (scheme.size() == text.size()) return {};
+  for (char& c : scheme) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+    const bool letter = c >= 'a' && c <= 'z';
+    const bool other = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+    if (!letter && (&c == scheme.data() || !other)) return {};
+  }
+  return scheme;
 }
 
 bool has_anchors(html::document_kind kind) noexcept {
@@ -100,22 +118,20 @@ void crawl_run::take_link(open_page& p, const html::link& l) {
   ++p.record.links;
   link_place place = place_of_link(l);
   if (l.use == html::link_use::hint) {
-    return skip_link(p, l.raw, crawl_skip_reason::hint, std::move(place));
+    return skip_link(p, shown(l.raw), crawl_skip_reason::hint, std::move(place));
   }
   if (l.use == html::link_use::submission) {
-    return skip_link(p, l.raw, crawl_skip_reason::submission, std::move(place));
+    return skip_link(p, shown(l.raw), crawl_skip_reason::submission, std::move(place));
   }
   const auto to = place_of(p, l);
+  const std::string scheme = to ? std::string{to->scheme()} : scheme_of(l.raw);
+  if (const auto why = settings_.unasked(scheme)) {
+    return skip_link(p, shown(to ? to->display() : l.raw), *why, std::move(place));
+  }
   if (!to) return take_false_link(p, {l.raw, to.error(), std::move(place)});
+  if (scheme == "mailto") return take_address(p, *to, is_mail_link(*to), std::move(place));
+  if (scheme == "tel") return take_address(p, *to, is_telephone_link(*to), std::move(place));
   place.fragment = to->fragment().value_or("");
-  if (to->scheme() == "mailto") {
-    if (settings_.mail) return take_address(p, *to, is_mail_link(*to), std::move(place));
-    return skip_link(p, to->display(), crawl_skip_reason::mail, std::move(place));
-  }
-  if (to->scheme() == "tel") {
-    if (settings_.telephone) return take_address(p, *to, is_telephone_link(*to), std::move(place));
-    return skip_link(p, to->display(), crawl_skip_reason::telephone, std::move(place));
-  }
   if (to->scheme() == "file" && !p.path) {
     return skip_link(p, to->display(), crawl_skip_reason::scheme, std::move(place));
   }
@@ -158,6 +174,7 @@ void crawl_run::take_address(open_page& p, const url& to, bool valid, link_place
 }
 
 void crawl_run::take_false_link(open_page& p, false_link l) {
+  l.text = shown(l.text);
   keep_false_link(p.id, l);
   p.out.events.emplace_back(crawl_broken_link{
       l.text, 0, check_error{http::error_kind::bad_url, l.why}, {p.name, l.place}});

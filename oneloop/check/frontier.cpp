@@ -16,6 +16,7 @@
 namespace oneloop::inline v0 {
 
 using detail::patterns;
+using detail::shortened;
 using detail::spelled;
 using detail::spelling;
 using detail::text_tree;
@@ -113,13 +114,6 @@ std::string site_of(const url& u) {
 std::string without_fragment(const url& u) {
   const auto f = u.fragment();
   return f ? u.href().substr(0, u.href().size() - f->size() - 1) : u.href();
-}
-
-std::string shortened(std::string_view text, std::size_t most) {
-  if (text.size() <= most) return std::string{text};
-  auto end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return std::string{text.substr(0, end)}.append("...");
 }
 
 constexpr std::size_t most_text = 200;  // of a source
