@@ -50,6 +50,23 @@ TEST_F(crawl_limits, a_page_with_100_000_links_takes_linear_time) {
   EXPECT_LT(many, some * 40);  // ten times as many; a square would be a hundred
 }
 
+TEST_F(crawl_limits, links_into_a_long_chain_of_redirects_take_what_they_are_worth) {
+  constexpr int n = 500;
+  std::string links;
+  for (int i = 0; i < n; ++i) {
+    redirect("/" + std::to_string(i), "/" + std::to_string(i + 1));
+    links += "<a href=\"/" + std::to_string(i) + "#x\">x</a>";
+  }
+  page("/" + std::to_string(n), "<p id=x>");
+  page("/", links);
+  const auto report = crawled({"a.test"}, quick().fragments(true));
+  EXPECT_THAT(report.redirects, SizeIs(10));
+  ASSERT_THAT(report.broken, SizeIs(n - 10));
+  EXPECT_EQ(report.broken[0].error.message(), "more than 10 redirects");
+  for (const auto& v : all<crawl_verdict>()) EXPECT_LE(v.result.redirects.size(), 10u);
+  EXPECT_EQ(report.broken[0].status, 302);
+}
+
 TEST_F(crawl_limits, a_long_page_is_cut_and_bad) {
   page("/", R"(<a href="/endless">e</a><a href="/promised">p</a><a href="/long.pdf">q</a>)");
   std::uint64_t sent = 0;

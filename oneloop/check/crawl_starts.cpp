@@ -109,7 +109,12 @@ void crawl_run::take_up(saved_verdict v) {
   }
   for (const auto& l : record.false_links) keep_false_link(id, l);
   if (record.anchors) fragments_.know(id, *std::move(record.anchors));
-  if (record.moved) ledger_.move(id, *record.moved);
+  if (record.moved) {
+    if (ledger_.circle(id, record.moved->to)) {
+      throw error{make_error_code(errc::protocol), v.result.url + ": redirects in a circle"};
+    }
+    ledger_.move(id, *record.moved);
+  }
   count(record);
   if (const auto at = url::parse(v.result.url); at && at->is_http()) {
     note_host(at->host_header(), v.result, static_cast<std::uint64_t>(v.result.attempts));

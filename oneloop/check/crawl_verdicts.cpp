@@ -129,18 +129,20 @@ crawl_run::verdict crawl_run::end_of_move(url_id from, const pending_move& p) {
   url_record record;
   url_id at = from;
   int last = 0;
+  bool too_many = false;
   while (const auto* next = ledger_.moved(at)) {
     if (at == from) record.moved = *next;
+    too_many = r.redirects.size() == settings_.max_redirects && next->status != 0;
+    if (too_many) break;
     last = next->status;
     if (last != 0) r.redirects.push_back({last, name_of(at), name_of(next->to)});
     at = next->to;
   }
   const auto end = ledger_[at];
   r.final_url = name_of(at);
-  r.ok = end.ok != 0 || end.skipped != 0;
-  r.status = end.skipped != 0 ? last : end.status;
-  if (r.redirects.size() > settings_.max_redirects) {
-    r.ok = false;
+  r.ok = !too_many && (end.ok != 0 || end.skipped != 0);
+  r.status = too_many || end.skipped != 0 ? last : end.status;
+  if (too_many) {
     r.error.emplace(http::error_kind::redirect,
                     "more than " + std::to_string(settings_.max_redirects) + " redirects");
   } else if (!r.ok) {
