@@ -171,6 +171,14 @@ bool crawl_run::is_stranger(url_id id) const {
   return !said || !frontier_->given(*said);
 }
 
+/// Its host is asked for it when it is its turn; fresh or again, with the delay of its robots.txt.
+void crawl_run::queue(url_id id, const url& target) {
+  if (!target.is_http()) return limiter_.push("", id);
+  const auto file = robots_ ? robots_->known(target) : nullptr;
+  const auto delay = file ? file->rules.crawl_delay() : std::nullopt;
+  limiter_.push(target.host_header(), id, delay.value_or(duration::zero()));
+}
+
 task<> crawl_run::hand_out_one(url_id id) {
   outcome out;
   if (settings_.dump && frontier_->depth(id) > 0) {
@@ -185,14 +193,14 @@ task<> crawl_run::hand_out_one(url_id id) {
   }
   const url target = asked_for(id);
   if (!target.is_http()) {
-    limiter_.push("", id);
+    queue(id, target);
     co_return;
   }
   const auto file = robots_ ? robots_->known(target) : nullptr;
   if (robots_ && !file) {
     const auto [origin, first] = undecided_.try_emplace(target.origin(), undecided{id, {}});
     if (first) {
-      limiter_.push(target.host_header(), id);
+      queue(id, target);
     } else {
       origin->second.others.push_back(id);
     }
@@ -200,9 +208,7 @@ task<> crawl_run::hand_out_one(url_id id) {
   }
   const bool denied = file && !file->rules.allows(target);
   if (!settings_.offline && !denied) {
-    const duration delay =
-        file ? file->rules.crawl_delay().value_or(duration::zero()) : duration::zero();
-    limiter_.push(target.host_header(), id, delay);
+    queue(id, target);
     co_return;
   }
   if (ledger_[id].late != 0) {
@@ -307,7 +313,7 @@ task<> crawl_run::try_again(crawl_run* self) {
     another_try next = self->later_.pop();
     const url target = self->asked_for(next.id);
     self->tried_.insert_or_assign(next.id, std::move(next.result));
-    self->limiter_.push(target.host_header(), next.id);
+    self->queue(next.id, target);
   }
 }
 

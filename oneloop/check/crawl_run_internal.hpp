@@ -108,6 +108,7 @@ class crawl_run {
   task<> work();
   task<> hand_out();
   task<> hand_out_one(url_id id);
+  void queue(url_id id, const url& target);
   static task<> take_turns(crawl_run* self, nursery* n);
   static task<> try_again(crawl_run* self);
   static task<> visit(crawl_run* self, host_limiter::turn turn, semaphore_permit place);

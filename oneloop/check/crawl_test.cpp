@@ -98,6 +98,26 @@ TEST_F(crawl_test, robots_txt_is_asked_once_and_heeded) {
   EXPECT_LT(report.elapsed, 31s);
 }
 
+TEST_F(crawl_test, a_crawl_delay_is_kept_whatever_a_request_is_for) {
+  answer("/robots.txt", [](server_request&) -> task<server_response> {
+    co_return server_response{}.body("User-agent: *\nCrawl-delay: 10\n");
+  });
+  std::string links;
+  std::vector<time_point> at;
+  for (int i = 0; i < 8; ++i) {
+    const std::string path = "/" + std::to_string(i);
+    links += "<a href=\"" + path + "\">x</a>";
+    answer(path, [&](server_request&) -> task<server_response> {
+      at.push_back(context::current().home()->now());
+      co_return server_response{500};
+    });
+  }
+  page("/", links);
+  crawled({"a.test"}, quick().robots(true).check(check_options{}.backoff(2min, 2min)));
+  EXPECT_EQ(at.size(), 3u * 8u);
+  for (std::size_t i = 1; i < at.size(); ++i) EXPECT_GE(at[i] - at[i - 1], 10s) << i;
+}
+
 TEST_F(crawl_test, a_start_page_that_robots_txt_denies_is_skipped) {
   answer("/robots.txt", [](server_request&) -> task<server_response> {
     co_return server_response{}.body("User-agent: *\nDisallow: /\n");

@@ -192,7 +192,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
       r.ok && !document && !(whole && i.got) && may_be_document(i.content_type, target);
   if (may_be && wants_body(id)) {
     // That was found out after it had been asked by HEAD.
-    limiter_.push(host, id);
+    queue(id, target);
     co_return;
   }
   url_record record;
@@ -210,7 +210,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
     give_up_late(id, out);
   } else if (i.moved) {
     if (!moved(id, std::move(r), *std::move(i.moved), &i, out)) {
-      limiter_.push(host, id);
+      queue(id, target);
       co_return;
     }
     frontier_->done(id);
