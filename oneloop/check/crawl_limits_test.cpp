@@ -105,6 +105,23 @@ TEST_F(crawl_limits, a_long_page_is_cut_and_bad) {
   EXPECT_EQ(log.size(), 4u);
 }
 
+TEST_F(crawl_limits, heads_may_be_longer_than_elsewhere) {
+  const auto with = [](std::size_t policies) -> answer_fn {
+    return [=](server_request&) -> task<server_response> {
+      server_response r;
+      for (std::size_t i = 0; i < policies; ++i) {
+        r.field("Content-Security-Policy", std::string(1000, 'x'));
+      }
+      co_return r;
+    };
+  };
+  page("/", R"(<a href="/long">l</a><a href="/longer">e</a>)");
+  answer("/long", with(200));
+  answer("/longer", with(290));
+  crawled({"a.test"}, quick().check(check_options{}.retries(0)));
+  EXPECT_THAT(broken(), ElementsAre(HasSubstr("http://a.test/ -> http://a.test/longer (")));
+}
+
 TEST_F(crawl_limits, bodies_that_end_early_or_never_are_bad) {
   page("/", R"(<a href="/early">e</a><a href="/stalls">s</a>)");
   answer("/early", [](server_request&) -> task<server_response> {

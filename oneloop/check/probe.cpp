@@ -27,6 +27,8 @@ using http::error_kind;
 
 /// A body is read up to this size.
 constexpr std::uint64_t enough = http::client_options::default_max_body;
+/// Heads are taken up to this size: browsers take that much, so it is no fault of a link.
+constexpr std::size_t most_head = std::size_t{256} * 1024;
 /// Where the head of a response says all, so much of its body is read, for so long, that its
 /// connection can be used again.
 constexpr std::uint64_t enough_after_head = std::uint64_t{64} * 1024;
@@ -119,7 +121,7 @@ void forget(check_result& r) {
 check_probe::check_probe(const check_options& options, connections after)
     : options_{options}, client_{[&] {
         http::client_options o{options.client_};
-        o.total_timeout(options.timeout_);
+        o.total_timeout(options.timeout_).max_head(most_head);
         if (after == connections::closed) o.idle_timeout(duration::zero());
         return o;
       }()} {}
