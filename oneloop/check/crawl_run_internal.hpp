@@ -164,7 +164,7 @@ class crawl_run {
   void skip(url_id id, crawl_skip_reason why, outcome& out);
   [[nodiscard]] verdict end_of_move(url_id from, const pending_move& p);
   void count(const url_record& record) noexcept;
-  void note_host(std::string_view host, const check_result& r, std::uint64_t requests);
+  void note_host(std::string_view host, bool bad, std::uint64_t requests, duration spent);
   task<> publish(outcome out);
   task<> tell(outcome& out);
   task<std::vector<crawl_source>> sources_of(url_id id, std::uint64_t most);

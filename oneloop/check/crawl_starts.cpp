@@ -117,7 +117,8 @@ void crawl_run::take_up(saved_verdict v) {
   }
   count(record);
   if (const auto at = url::parse(v.result.url); at && at->is_http()) {
-    note_host(at->host_header(), v.result, static_cast<std::uint64_t>(v.result.attempts));
+    note_host(at->host_header(), v.result.error.has_value(),
+              static_cast<std::uint64_t>(v.result.attempts), v.result.times.total);
   }
   auto& mark = ledger_[id];
   mark.status = static_cast<std::uint16_t>(v.result.status);

@@ -282,6 +282,19 @@ TEST_F(crawl_test, what_may_pass_is_tried_again_at_the_end) {
   EXPECT_EQ(report.urls, 5u);
 }
 
+TEST_F(crawl_test, the_time_of_a_host_is_that_of_each_request) {
+  answer("/", [](server_request&) -> task<server_response> {
+    co_await sleep_for(1s);
+    co_return server_response{500};
+  });
+  const auto report = crawled({"a.test"}, quick());
+  EXPECT_EQ(asked("GET a.test/"), 3);
+  ASSERT_EQ(report.hosts.size(), 1u);
+  EXPECT_EQ(report.hosts[0].requests, 3u);
+  EXPECT_LT(report.hosts[0].mean, 1100ms);
+  EXPECT_LT(report.hosts[0].slowest, 1100ms);
+}
+
 TEST_F(crawl_test, a_host_that_asks_for_a_pause_gets_it_and_no_other) {
   page("/", R"(<a href="http://b.test/1">1</a><a href="http://b.test/2">2</a><a href="/x">x</a>)");
   page("/x", "");

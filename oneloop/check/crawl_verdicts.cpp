@@ -40,15 +40,16 @@ void crawl_run::count(const url_record& record) noexcept {
   for (std::size_t i = 0; i < record.skipped.size(); ++i) so_far_.skipped[i] += record.skipped[i];
 }
 
-void crawl_run::note_host(std::string_view host, const check_result& r, std::uint64_t requests) {
-  if (host.empty()) return;
+/// `spent`: in those requests, and no earlier ones.
+void crawl_run::note_host(std::string_view host, bool bad, std::uint64_t requests, duration spent) {
+  if (host.empty() || requests == 0) return;
   const auto known = hosts_.find(std::string{host});
   if (known == hosts_.end() && hosts_.size() >= most_hosts) return;
   auto& h = known != hosts_.end() ? known->second : hosts_[std::string{host}];
   h.requests += requests;
-  h.bad += r.error ? 1 : 0;
-  h.total += r.times.total;
-  h.slowest = std::max(h.slowest, r.times.total);
+  h.bad += bad ? 1 : 0;
+  h.total += spent;
+  h.slowest = std::max(h.slowest, spent / static_cast<duration::rep>(requests));
 }
 
 void crawl_run::settle(url_id id, check_result r, url_record record, outcome& out) {

@@ -171,9 +171,10 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   if (const auto jar = jars_.find(id); jar != jars_.end()) i.cookies = jar->second;
   auto trying = probe_.try_once(r, i);
   const auto tried = co_await std::move(trying);
-  r.times.total = spent + (loop_.now() - begun);
+  const duration took = loop_.now() - begun;
+  r.times.total = spent + took;
   turn.end();
-  note_host(host, r, 1);
+  note_host(host, r.error.has_value(), 1, took);
 
   const auto next = settings_.retries.after_try(loop_, r, tried);
   if (next.pause) {
