@@ -86,6 +86,28 @@ TEST_F(tool_crawl, a_clean_site_is_exit_status_0) {
   EXPECT_EQ(o.out, "");
 }
 
+TEST_F(tool_crawl, a_start_that_is_not_checked_is_no_exit_status_0) {
+  pages busy{{{"/robots.txt", {"", "text/plain", 503}}, {"/", {"x"}}}};
+  const auto failing = crawl({busy.url()});
+  EXPECT_EQ(failing.status, 1);
+  EXPECT_THAT(failing.out, AllOf(HasSubstr("Broken link " + busy.url()),
+                                 HasSubstr("robots.txt: 503 Service Unavailable")));
+  pages from{{{"/", {links_to({busy.url("/x")})}}}};
+  EXPECT_EQ(crawl({from.url()}).status, 1);
+  pages closed{{{"/robots.txt", {"User-agent: *\nDisallow: /\n"}}, {"/", {"x"}}}};
+  const auto denied = crawl({closed.url()});
+  EXPECT_EQ(denied.status, 1);
+  EXPECT_THAT(denied.out, HasSubstr(" (robots.txt denies it)"));
+  EXPECT_EQ(crawl({"--offline", closed.url()}).status, 1);
+  const folder f;
+  for (const auto& start : {std::string{"READNE.md"}, f.path()}) {
+    const auto o = crawl({start});
+    EXPECT_EQ(o.status, 2) << start;
+    EXPECT_THAT(o.err, HasSubstr(start)) << start;
+  }
+  EXPECT_EQ(crawl({"--offline", "localhost"}).status, 2);
+}
+
 TEST_F(tool_crawl, only_missing_fragments_are_exit_status_3) {
   pages p{{{"/", {links_to({"/a#there", "/a#not-there", "/a#ignored"})}},
            {"/a", {"<p id=there>x</p>"}}}};
@@ -297,6 +319,13 @@ TEST_F(tool_crawl, fields_passwords_and_cookies_go_to_their_hosts) {
   EXPECT_EQ(p.sent("/", "X-Other"), "");
   EXPECT_EQ(p.sent("/", "Authorization"), "Basic bWU6c2VjcmV0");
   EXPECT_EQ(p.sent("/", "Cookie"), "name=value");
+  pages other{{{"/", {"x"}}}};
+  pages from{{{"/", {links_to({other.url("/")})}}}};
+  EXPECT_EQ(crawl({"-H", "X-Key: 2", from.url()}).status, 0);
+  EXPECT_EQ(from.sent("/", "X-Key"), "2");
+  EXPECT_EQ(from.sent("/robots.txt", "X-Key"), "2");
+  EXPECT_EQ(other.sent("/", "X-Key"), "");
+  EXPECT_EQ(other.sent("/robots.txt", "X-Key"), "");
 }
 
 TEST_F(tool_crawl, private_addresses_are_excluded_when_asked_for) {

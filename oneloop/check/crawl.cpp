@@ -215,10 +215,11 @@ task<> crawl_run::hand_out_one(url_id id) {
     give_up_late(id, out);
   } else if (settings_.offline) {
     skip(id, crawl_skip_reason::offline, out);
-  } else if (file->host_failed) {
+  } else if (file->said == robots_file::answer::unreachable) {
     // It is the same for all that is there: so nobody waits for it again and again.
     check_result r{name_of(id)};
     r.attempts = 1;
+    r.status = file->status;
     r.error = file->error;
     frontier_->done(id);
     settle(id, std::move(r), {}, out);

@@ -21,6 +21,9 @@
 // by GET where HEAD is refused. With fragments everything that may be a page is asked for by GET.
 // *Redirects* lead to one more URL, under the same rules; the verdict on the redirect is the one
 // on its end. Where that is skipped (external, robots.txt), the redirect is fine.
+// *What nobody asked* is no good news: a start that robots.txt denies, or that takes a network when
+// there is to be none, is bad, and so is all of an origin that could not tell what its robots.txt
+// allows.
 // *Links that crawlers are asked not to follow* (rel=nofollow, <meta name=robots>) are checked
 // and, as long as robots.txt is heeded, not followed: at the end, when no other link leads there.
 // *Files* are read below a directory that was given, beside a file that was given and in
@@ -352,7 +355,7 @@ class crawl_options {
 /// Cancellation: no new requests; what is under way is given up and has no verdict. The state file
 /// is closed whole, so that the same crawl goes on from there. Then it throws `cancelled`;
 /// `partial`, if given, holds the report up to then. Errors: a start that is neither a URL nor
-/// there, a pattern that is none, a state file of another crawl or in use: error, which names it.
+/// there (what is named like a document is a file), a directory without documents, a pattern that is none, a state file of another crawl or in use: error, which names it.
 /// What `sink` throws ends the crawl and is thrown on.
 [[nodiscard]] ONELOOP_API task<crawl_report> crawl(std::vector<std::string> starts, crawl_sink sink,
                                                    crawl_options options = {},

@@ -1,5 +1,8 @@
 // Where a crawl begins: what was given, and what earlier runs did.
+#include <algorithm>
 #include <functional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "oneloop/base/error.hpp"
@@ -19,7 +22,7 @@ std::string path_of_start(const std::string& text) {
 }
 
 /// A URL as people write it: "example.org/x" is one, too.
-url start_url(const std::string& text) {
+url start_url(const std::string& text, bool offline) {
   const auto fail = [&](std::string_view why) {
     throw error{make_error_code(errc::misuse),
                 "\"" + text + "\" is neither a URL nor there: " + std::string{why}};
@@ -30,7 +33,18 @@ url start_url(const std::string& text) {
     if (!u) fail(u.error().message());
     return *std::move(u);
   }
+  // Its first directory might be a host's name, but hardly anybody means that.
+  const bool document =
+      text.ends_with(".xml") || html::media_of("", text).kind != html::document_kind::none;
+  if (offline || document) {
+    fail("No such file or directory (and a URL has \"://\" in it)");
+  }
   const std::string_view host = std::string_view{text}.substr(0, text.find('/'));
+  // A port comes after the host, and nothing else: "mailto:" is none.
+  const std::string_view port = host.substr(std::min(host.find(':'), host.size()));
+  if (!host.starts_with('[') && port.find_first_not_of("0123456789", 1) != port.npos) {
+    fail("only what is behind \"://\" or \"file:\" is crawled");
+  }
   if (host.find_first_of(".:") == host.npos && host != "localhost") {
     fail("No such file or directory");
   }
@@ -49,8 +63,11 @@ task<> crawl_run::claim_starts() {
     for (const auto& text : starts_) {
       auto documents = local_.add(path_of_start(text));
       if (!documents) {
-        begin.push_back(start_url(text));
+        begin.push_back(start_url(text, settings_.offline));
         continue;
+      }
+      if (documents->empty()) {
+        throw error{make_error_code(errc::misuse), text + ": nothing to crawl: no documents in it"};
       }
       for (const auto& path : *documents) begin.push_back(url_of_path(path));
     }

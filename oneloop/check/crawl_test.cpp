@@ -118,17 +118,26 @@ TEST_F(crawl_test, a_crawl_delay_is_kept_whatever_a_request_is_for) {
   for (std::size_t i = 1; i < at.size(); ++i) EXPECT_GE(at[i] - at[i - 1], 10s) << i;
 }
 
-TEST_F(crawl_test, a_start_page_that_robots_txt_denies_is_skipped) {
+TEST_F(crawl_test, a_start_page_that_robots_txt_denies_is_bad) {
   answer("/robots.txt", [](server_request&) -> task<server_response> {
     co_return server_response{}.body("User-agent: *\nDisallow: /\n");
   });
   page("/", "");
   const auto report = crawled({"a.test"}, quick().robots(true));
   EXPECT_THAT(log, ElementsAre("GET a.test/robots.txt"));
-  ASSERT_EQ(all<crawl_skipped_link>().size(), 1u);
-  EXPECT_EQ(all<crawl_skipped_link>()[0].why, crawl_skip_reason::robots);
-  EXPECT_EQ(all<crawl_skipped_link>()[0].source.page, "");
-  EXPECT_EQ(report.urls, 0u);
+  EXPECT_THAT(broken(), ElementsAre(" -> http://a.test/ (robots.txt denies it)"));
+  EXPECT_EQ(report.urls, 1u);
+  ASSERT_EQ(report.broken.size(), 1u);
+  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::forbidden);
+}
+
+TEST_F(crawl_test, a_start_page_that_redirects_to_what_robots_txt_denies_is_bad) {
+  answer("/robots.txt", [](server_request&) -> task<server_response> {
+    co_return server_response{}.body("User-agent: *\nDisallow: /private\n");
+  });
+  redirect("/", "/private");
+  crawled({"a.test"}, quick().robots(true));
+  EXPECT_THAT(broken(), ElementsAre(" -> http://a.test/ (robots.txt denies it)"));
 }
 
 TEST_F(crawl_test, a_host_whose_robots_txt_fails_is_not_asked) {
@@ -139,10 +148,25 @@ TEST_F(crawl_test, a_host_whose_robots_txt_fails_is_not_asked) {
   EXPECT_EQ(asked("HEAD b.test/x"), 0);
   ASSERT_EQ(all<crawl_note>().size(), 1u);
   EXPECT_THAT(all<crawl_note>()[0].text, HasSubstr("robots.txt of http://b.test"));
+  ASSERT_EQ(report.broken.size(), 2u);
+  EXPECT_EQ(report.broken[0].url, "http://b.test/x");
+  EXPECT_THAT(report.broken[0].error.message(),
+              HasSubstr("http://b.test/robots.txt: 503 Service Unavailable"));
   // A host that is not there is a broken link and nothing else.
+  EXPECT_EQ(report.broken[1].url, "http://nowhere.test/");
+  EXPECT_EQ(report.broken[1].error.kind(), http::error_kind::dns);
+}
+
+TEST_F(crawl_test, a_start_page_whose_robots_txt_does_not_come_is_bad) {
+  answer("/robots.txt", [](server_request&) -> task<server_response> {
+    co_await sleep_for(1h);
+    co_return server_response{};
+  });
+  page("/", "");
+  const auto report = crawled({"a.test"}, quick().robots(true));
   ASSERT_EQ(report.broken.size(), 1u);
-  EXPECT_EQ(report.broken[0].url, "http://nowhere.test/");
-  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::dns);
+  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::timeout);
+  EXPECT_EQ(asked("GET a.test/"), 0);
 }
 
 TEST_F(crawl_test, hops_of_redirects_are_asked_once_and_share_their_verdict) {

@@ -10,6 +10,14 @@ namespace oneloop::inline v0::detail {
 namespace {
 
 constexpr std::string_view by_redirect = "redirect";
+
+/// Whoever names a start wants to know about it: one that is not asked for is bad.
+check_error not_asked(crawl_skip_reason why) {
+  std::string text{to_string(why)};
+  if (why == crawl_skip_reason::robots) text = "robots.txt denies it";
+  return {http::error_kind::forbidden, std::move(text)};
+}
+
 /// Of which is known what they were asked.
 constexpr std::size_t most_hosts = 65'536;
 
@@ -112,11 +120,15 @@ void crawl_run::keep_for_other_days(const verdict& v) {
 /// It is not asked for.
 void crawl_run::skip(url_id id, crawl_skip_reason why, outcome& out) {
   frontier_->done(id);
+  if (ledger_[id].start != 0) {
+    check_result r{name_of(id)};
+    r.error = not_asked(why);
+    return settle(id, std::move(r), {}, out);
+  }
   verdict v{id, check_result{name_of(id)}, {}};
   v.skipped = why;
   v.kept = false;
-  so_far_.skipped[static_cast<std::size_t>(why)] +=
-      std::max<std::uint64_t>(frontier_->links_to(id), ledger_[id].start);
+  so_far_.skipped[static_cast<std::size_t>(why)] += frontier_->links_to(id);
   std::vector<verdict> ready;
   ready.push_back(std::move(v));
   settle_all(std::move(ready), out);
@@ -141,11 +153,14 @@ crawl_run::verdict crawl_run::end_of_move(url_id from, const pending_move& p) {
   }
   const auto end = ledger_[at];
   r.final_url = name_of(at);
-  r.ok = !too_many && (end.ok != 0 || end.skipped != 0);
+  const bool unknown = end.skipped != 0 && ledger_[from].start != 0;
+  r.ok = !too_many && !unknown && (end.ok != 0 || end.skipped != 0);
   r.status = too_many || end.skipped != 0 ? last : end.status;
   if (too_many) {
     r.error.emplace(http::error_kind::redirect,
                     "more than " + std::to_string(settings_.max_redirects) + " redirects");
+  } else if (unknown) {
+    r.error = not_asked(static_cast<crawl_skip_reason>(end.why));
   } else if (!r.ok) {
     r.error = ledger_.bad(at).error;
   }

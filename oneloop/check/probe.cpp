@@ -36,15 +36,6 @@ constexpr duration soon_after_head = std::chrono::seconds{1};
 /// While this process has no descriptor left, a try waits so long for one and tries again.
 constexpr duration descriptor_wait = std::chrono::milliseconds{50};
 
-std::string status_line(int status, std::string_view reason) {
-  // The peer's own words tell nothing reliable (RFC 9112, 4): they stand in for a status without a
-  // usual text only.
-  if (const auto usual = http::reason_phrase(status); !usual.empty()) reason = usual;
-  std::string text = std::to_string(status);
-  if (!reason.empty()) text.append(" ").append(reason);
-  return text;
-}
-
 bool out_of_descriptors(const error& e) {
   return e.code() == system_code(EMFILE) || e.code() == system_code(ENFILE);
 }
@@ -85,6 +76,15 @@ task<> read(http::response& from, std::uint64_t limit) {
 }
 
 }  // namespace
+
+std::string status_line(int status, std::string_view reason) {
+  // The peer's own words tell nothing reliable (RFC 9112, 4): they stand in for a status without a
+  // usual text only.
+  if (const auto usual = http::reason_phrase(status); !usual.empty()) reason = usual;
+  std::string text = std::to_string(status);
+  if (!reason.empty()) text.append(" ").append(reason);
+  return text;
+}
 
 bool may_pass(const http::http_error& e) {
   switch (e.kind()) {

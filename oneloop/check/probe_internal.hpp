@@ -27,6 +27,9 @@ struct probe_outcome {
 bool may_pass(const http::http_error& e);
 bool may_pass(int status);
 
+/// "404 Not Found"
+std::string status_line(int status, std::string_view reason);
+
 /// One try, in other ways than check_options have it: for crawls.
 struct inquiry {
   explicit inquiry(url u) : target{std::move(u)} {}

@@ -336,7 +336,8 @@ task<std::optional<duration>> robots_cache::state::ask_once(const asked& whom, r
 task<> robots_cache::state::take_answer(http::response& response, robots_file& file) {
   if (file.status >= 500) {
     std::string why = "GET ";
-    why.append(response.final_url().display()).append(": ").append(std::to_string(file.status));
+    why.append(response.final_url().display()).append(": ");
+    why.append(detail::status_line(file.status, response.reason()));
     file.error.emplace(http::error_kind::status, why);
   }
   if (file.status / 100 != 2) co_return;
