@@ -233,7 +233,7 @@ class ONELOOP_API check_summary {
   }
   [[nodiscard]] duration time() const noexcept { return time_; }
 
-  static constexpr std::size_t kinds = static_cast<std::size_t>(http::error_kind::cancelled) + 1;
+  static constexpr std::size_t kinds = static_cast<std::size_t>(http::error_kind::missing) + 1;
 
  private:
   std::uint64_t ok_ = 0;

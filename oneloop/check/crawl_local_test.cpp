@@ -32,6 +32,7 @@ TEST_F(crawl_local, a_directory_is_all_documents_below_it) {
   const auto report = crawled({"docs"}, quick().fragments(true));
   EXPECT_THAT(broken(), ElementsAre("docs/a.md -> docs/none.md (No such file or directory)"));
   ASSERT_EQ(report.broken.size(), 1u);
+  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::missing);
   EXPECT_EQ(report.broken[0].url, "docs/none.md");
   ASSERT_EQ(report.broken[0].sources.size(), 1u);
   EXPECT_EQ(report.broken[0].sources[0].place.line, 2u);

@@ -244,7 +244,7 @@ task<> crawl_run::visit_file(url_id id, url target) {
     r.error.emplace(error_kind::too_large,
                     "a page of more than " + std::to_string(settings_.max_page) + " bytes");
   } else if (!r.ok) {
-    r.error.emplace(error_kind::unreachable, answer.error.message());
+    r.error.emplace(error_kind::missing, answer.error.message());
   }
   url_record record;
   outcome out;
