@@ -1,6 +1,8 @@
 // Files and directories as a site without a server.
 #include <unistd.h>
 
+#include <ctime>
+
 #include "oneloop/check/crawl_test.hpp"
 
 namespace oneloop {
@@ -54,6 +56,33 @@ TEST_F(crawl_local, a_file_leads_to_those_beside_it_and_names_stay_as_given) {
                                    "./x/README.md -> http://a.test/gone (404 Not Found)"));
   EXPECT_EQ(report.pages, 2u);
   EXPECT_THAT(log, ElementsAre("HEAD a.test/gone", "GET a.test/gone"));
+}
+
+TEST_F(crawl_local, many_files_as_starts_take_linear_time) {
+  for (int i = 0; i < 10'000; ++i) {
+    here.write("d" + std::to_string(i % 100) + "/" + std::to_string(i) + ".md", "[x](0.md)\n");
+  }
+  const auto took = [&](int n) {
+    std::vector<std::string> starts;
+    for (int i = 0; i < n; ++i) {
+      starts.push_back("d" + std::to_string(i % 100) + "/" + std::to_string(i) + ".md");
+    }
+    const auto begun = std::clock();  // of this process: others do not count
+    const auto report = crawled(std::move(starts), quick());
+    EXPECT_EQ(report.pages, static_cast<std::uint64_t>(n));
+    return std::clock() - begun;
+  };
+  took(100);
+  const auto some = took(1'000);
+  EXPECT_LT(took(10'000), some * 30);  // ten times as many; a square would be a hundred
+}
+
+TEST_F(crawl_local, a_directory_and_files_in_it_are_one_site) {
+  here.write("docs/a.html", R"(<a href="/sub/b.html">b</a>)");
+  here.write("docs/sub/b.html", R"(<a href="/gone.html">x</a>)");
+  crawled({"docs/sub/b.html", "docs", "./docs/a.html"}, quick());
+  EXPECT_THAT(broken(),
+              ElementsAre("docs/sub/b.html -> docs/gone.html (No such file or directory)"));
 }
 
 TEST_F(crawl_local, links_out_of_the_tree_are_not_read) {

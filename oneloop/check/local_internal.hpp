@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,14 +58,16 @@ class local_site {
 
  private:
   struct root {
-    std::string path;    // real and whole, without a slash at the end
     std::string prefix;  // what people see in place of it and a slash: "docs/", ""
     bool directory;      // that was given as such
   };
+  void add_root(const std::string& path, std::string prefix, bool directory);
   [[nodiscard]] bool may_read(const std::string& path) const;
-  [[nodiscard]] const root* root_around(std::string_view path) const;
+  /// Calls f(path, root) for those around a path, the innermost first, until it gives true.
+  template <class F>
+  void roots_around(std::string_view path, F f) const;
 
-  std::vector<root> roots_;
+  std::map<std::string, root, std::less<>> roots_;  // by real paths without a slash at the end
   std::optional<std::string> root_dir_;
 };
 
