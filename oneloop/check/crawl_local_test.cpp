@@ -85,6 +85,14 @@ TEST_F(crawl_local, a_directory_and_files_in_it_are_one_site) {
               ElementsAre("docs/sub/b.html -> docs/gone.html (No such file or directory)"));
 }
 
+TEST_F(crawl_local, html_that_says_no_charset_is_utf8_if_it_can_be) {
+  here.write("a.html", R"(<p id="Überblick"><a href="#%C3%9Cberblick">x</a><a href="ü.html">y</a>)");
+  here.write("ü.html", "");
+  const auto report = crawled({"a.html"}, quick().fragments(true));
+  EXPECT_THAT(broken(), IsEmpty());
+  EXPECT_THAT(report.fragments, IsEmpty());
+}
+
 TEST_F(crawl_local, links_out_of_the_tree_are_not_read) {
   here.write("secret/s.html", R"(<a href="never-read">x</a>)");
   here.write("docs/a.html", R"(<a href="link.html">l</a><a href="up/s.html">u</a>)");

@@ -134,8 +134,8 @@ class crawl_run {
   [[nodiscard]] bool moved(url_id id, check_result r, url to, const inquiry* i, outcome& out);
   void give_up_late(url_id id, outcome& out);
   void want(url_id id, bool navigated, bool anchors, url_record& record);
-  [[nodiscard]] task<html::document> document_of(html::media media, std::string text,
-                                                 url base) const;
+  [[nodiscard]] task<html::document> document_of(html::media media, std::string text, url base,
+                                                 bool of_file) const;
 
   // crawl_links.cpp: what a page says
   /// `how`: of the document.

@@ -137,8 +137,10 @@ task<bool> crawl_run::look_in_cache(url_id id) {
   co_return true;
 }
 
-task<html::document> crawl_run::document_of(html::media media, std::string text, url base) const {
+task<html::document> crawl_run::document_of(html::media media, std::string text, url base,
+                                            bool of_file) const {
   html::options how;
+  how.perhaps_utf8 = of_file;
   how.charset = std::move(media.charset);
   how.code_blocks = settings_.code_blocks;
   std::optional<html::document> d;
@@ -203,7 +205,8 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   if (document) {
     const reading_as how{body.media.kind};
     auto base = url::parse(i.follow ? r.final_url : frontier_->said(id));
-    auto reading = document_of(std::move(body.media), std::move(body.text), base ? *base : target);
+    auto reading = document_of(std::move(body.media), std::move(body.text),
+                               base ? *base : target, false);
     const auto d = co_await std::move(reading);
     if (!late) frontier_->done(id);
     read(id, std::move(r), std::move(record), d, how, out);
@@ -254,7 +257,7 @@ task<> crawl_run::visit_file(url_id id, url target) {
     if (local && settings_.base) base = *settings_.base;
     html::media media;
     media.kind = answer.media;
-    auto reading = document_of(std::move(media), std::move(answer.text), *std::move(base));
+    auto reading = document_of(std::move(media), std::move(answer.text), *std::move(base), true);
     const auto d = co_await std::move(reading);
     if (ledger_[id].late == 0) frontier_->done(id);
     read(id, std::move(r), std::move(record), d, {answer.media, local}, out);
