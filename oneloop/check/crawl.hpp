@@ -29,8 +29,9 @@
 // *Files* are read below a directory that was given, beside a file that was given and in
 // `root_dir`; anywhere else it is only looked whether they exist. In directories, names that
 // begin with a dot are passed over, and so are links that lead out of them. A directory that is
-// linked leads to its index.html, if it has one. "/" is `root_dir`, else the directory that was
-// given. Queries are left out. Pages of the web lead to no files.
+// linked leads to its index.html, if it has one. The top of the site ("/", however a link says it)
+// is `root_dir`, else the directory that was given. "//host/" is of https. Queries are left out.
+// Pages of the web lead to no files.
 // *Retries* come at the end, when nothing fresh is left, and are those of check_urls (check.hpp).
 // A host that asks for a pause (429, Retry-After) is left alone meanwhile, and only that host.
 // *Events* come as things are found, each one after the verdict behind it has been committed, if
@@ -355,8 +356,9 @@ class crawl_options {
 /// Cancellation: no new requests; what is under way is given up and has no verdict. The state file
 /// is closed whole, so that the same crawl goes on from there. Then it throws `cancelled`;
 /// `partial`, if given, holds the report up to then. Errors: a start that is neither a URL nor
-/// there (what is named like a document is a file), a directory without documents, a pattern that is none, a state file of another crawl or in use: error, which names it.
-/// What `sink` throws ends the crawl and is thrown on.
+/// there (what is named like a document is a file), a directory without documents, a pattern that
+/// is none, a state file of another crawl or in use: error, which names it. What `sink` throws ends
+/// the crawl and is thrown on.
 [[nodiscard]] ONELOOP_API task<crawl_report> crawl(std::vector<std::string> starts, crawl_sink sink,
                                                    crawl_options options = {},
                                                    crawl_report* partial = nullptr);

@@ -94,26 +94,6 @@ void crawl_run::read(url_id id, check_result r, url_record record, const html::d
   settle(id, std::move(r), std::move(record), out);
 }
 
-/// Where a link leads. In local documents "/" is the top of the site, and queries say nothing.
-std::expected<url, std::string> crawl_run::place_of(const open_page& p, const html::link& l) const {
-  if (!l.target) return std::unexpected{l.target.error().message()};
-  if (!p.path || l.target->scheme() != "file") return *l.target;
-  std::string text = l.target->href();
-  const bool from_top = l.raw.starts_with('/') && !l.raw.starts_with("//");
-  if (from_top && !settings_.base) {
-    if (const auto root = local_.root_of(*p.path)) text = url_of_path(*root).href() + l.raw;
-  }
-  auto to = url::parse(text);
-  if (to && to->query()) {
-    const auto query = to->href().find('?');
-    text = to->href().substr(0, query);
-    if (const auto f = to->fragment()) text.append("#").append(*f);
-    to = url::parse(text);
-  }
-  if (!to) return std::unexpected{to.error().message()};
-  return *std::move(to);
-}
-
 void crawl_run::take_link(open_page& p, const html::link& l) {
   ++p.record.links;
   link_place place = place_of_link(l);
@@ -123,12 +103,12 @@ void crawl_run::take_link(open_page& p, const html::link& l) {
   if (l.use == html::link_use::submission) {
     return skip_link(p, shown(l.raw), crawl_skip_reason::submission, std::move(place));
   }
-  const auto to = place_of(p, l);
+  const auto to = p.path && l.target ? local_.place_of(*l.target, *p.path) : l.target;
   const std::string scheme = to ? std::string{to->scheme()} : scheme_of(l.raw);
   if (const auto why = settings_.unasked(scheme)) {
     return skip_link(p, shown(to ? to->display() : l.raw), *why, std::move(place));
   }
-  if (!to) return take_false_link(p, {l.raw, to.error(), std::move(place)});
+  if (!to) return take_false_link(p, {l.raw, to.error().message(), std::move(place)});
   if (scheme == "mailto") return take_address(p, *to, is_mail_link(*to), std::move(place));
   if (scheme == "tel") return take_address(p, *to, is_telephone_link(*to), std::move(place));
   place.fragment = to->fragment().value_or("");

@@ -86,11 +86,36 @@ TEST_F(crawl_local, a_directory_and_files_in_it_are_one_site) {
 }
 
 TEST_F(crawl_local, html_that_says_no_charset_is_utf8_if_it_can_be) {
-  here.write("a.html", R"(<p id="Überblick"><a href="#%C3%9Cberblick">x</a><a href="ü.html">y</a>)");
+  here.write("a.html",
+             R"(<p id="Überblick"><a href="#%C3%9Cberblick">x</a><a href="ü.html">y</a>)");
   here.write("ü.html", "");
   const auto report = crawled({"a.html"}, quick().fragments(true));
   EXPECT_THAT(broken(), IsEmpty());
   EXPECT_THAT(report.fragments, IsEmpty());
+}
+
+TEST_F(crawl_local, however_it_is_written_the_top_is_that_of_the_site) {
+  here.write("docs/sub/base.html", R"(<base href="/"><a href="a.html">x</a><a href="sub/">y</a>)");
+  here.write(
+      "docs/sub/other.html",
+      R"(<a href="/../a.html">x</a><a href="\a.html">y</a><a href="/./%2e%2e/a.html?q">z</a>)");
+  here.write("docs/sub/near.html", R"(<base href="../"><a href="a.html">x</a>)");
+  here.write("docs/a.html", R"(<a href="../outside.html">o</a><a href="">self</a>)");
+  here.write("outside.html", "");
+  const auto report = crawled({"docs"}, quick());
+  EXPECT_THAT(broken(), IsEmpty());
+  EXPECT_EQ(report.urls, 6u);
+  EXPECT_EQ(report.pages, 4u);
+}
+
+TEST_F(crawl_local, a_link_that_leaves_out_the_scheme_leads_into_the_web) {
+  here.write("a.html", R"(<a href="//b.test/x">x</a>)");
+  auto report = crawled({"a.html"}, quick().offline(true));
+  EXPECT_THAT(broken(), IsEmpty());
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::offline)], 1u);
+  report = crawled({"a.html"}, quick().frontier(frontier_options{}.external(external_links::skip)));
+  ASSERT_EQ(all<crawl_skipped_link>().size(), 1u);
+  EXPECT_EQ(all<crawl_skipped_link>()[0].url, "https://b.test/x");
 }
 
 TEST_F(crawl_local, links_out_of_the_tree_are_not_read) {

@@ -14,7 +14,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -153,8 +152,6 @@ class crawl_run {
   void take_fragment(fragment_link l, url_record& record, outcome& out);
   bool check_fragment(const html::anchor_set& anchors, const fragment_link& l, outcome* out);
   void settle_fragments(url_id id, outcome& out);
-  [[nodiscard]] std::expected<url, std::string> place_of(const open_page& p,
-                                                         const html::link& l) const;
 
   // crawl_verdicts.cpp: what it came to
   void settle(url_id id, check_result r, url_record record, outcome& out);

@@ -205,8 +205,8 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   if (document) {
     const reading_as how{body.media.kind};
     auto base = url::parse(i.follow ? r.final_url : frontier_->said(id));
-    auto reading = document_of(std::move(body.media), std::move(body.text),
-                               base ? *base : target, false);
+    auto reading =
+        document_of(std::move(body.media), std::move(body.text), base ? *base : target, false);
     const auto d = co_await std::move(reading);
     if (!late) frontier_->done(id);
     read(id, std::move(r), std::move(record), d, how, out);
@@ -254,7 +254,7 @@ task<> crawl_run::visit_file(url_id id, url target) {
   if (r.ok && answer.media != document_kind::none) {
     auto base = url::parse(frontier_->said(id));
     const bool local = base->scheme() == "file";
-    if (local && settings_.base) base = *settings_.base;
+    if (local) base = settings_.base ? *settings_.base : base_of_path(*path_of_url(*base));
     html::media media;
     media.kind = answer.media;
     auto reading = document_of(std::move(media), std::move(answer.text), *std::move(base), true);

@@ -17,6 +17,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Nobody has a host of this name (RFC 6761), so nobody links to it.
+constexpr std::string_view site_of_files = "https://site-of-files.invalid";
+constexpr std::string_view machine = "/this-machine";  // below it
+
+/// As it is written in a URL.
+std::string encoded(std::string_view path) {
+  std::string text;
+  for (const char c : path) {
+    if (c == '%' || c == '\\') {
+      text += c == '%' ? "%25" : "%5C";
+    } else {
+      text += percent_encode(std::string_view{&c, 1}, percent_set::path);
+    }
+  }
+  return text;
+}
+
+url url_of(std::string_view before, std::string_view path) {
+  auto u = url::parse(std::string{before} + encoded(path));
+  if (!u) throw error{u.error(), std::string{path} + ": " + u.error().message()};
+  return *std::move(u);
+}
+
 bool inside(std::string_view path, std::string_view directory) noexcept {
   return path.starts_with(directory) &&
          (path.size() == directory.size() || path[directory.size()] == '/');
@@ -86,18 +109,10 @@ std::error_code read_all(int fd, std::uint64_t size, std::string& to) {
 
 }  // namespace
 
-url url_of_path(std::string_view path) {
-  std::string text{"file://"};
-  for (const char c : path) {
-    if (c == '%' || c == '\\') {
-      text += c == '%' ? "%25" : "%5C";
-    } else {
-      text += percent_encode(std::string_view{&c, 1}, percent_set::path);
-    }
-  }
-  auto u = url::parse(text);
-  if (!u) throw error{u.error(), std::string{path} + ": " + u.error().message()};
-  return *std::move(u);
+url url_of_path(std::string_view path) { return url_of("file://", path); }
+
+url base_of_path(std::string_view path) {
+  return url_of(std::string{site_of_files}.append(machine), path);
 }
 
 std::optional<std::string> path_of_url(const url& u) {
@@ -162,14 +177,32 @@ std::string local_site::name_of(std::string_view path) const {
   return name;
 }
 
-std::optional<std::string> local_site::root_of(std::string_view path) const {
-  if (root_dir_) return root_dir_;
-  std::optional<std::string> outermost;
+std::string local_site::root_of(std::string_view path) const {
+  if (root_dir_) return *root_dir_;
+  std::string outermost;
   roots_around(path, [&](const std::string& real, const root& r) {
     if (r.directory) outermost = real;
     return false;
   });
   return outermost;
+}
+
+std::expected<url, std::error_code> local_site::place_of(const url& target,
+                                                         std::string_view document) const {
+  const bool of_files = target.origin() == site_of_files;
+  if (!of_files && target.scheme() != "file") return target;
+  std::string text{"file://"};
+  std::string_view path = target.path();
+  if (!of_files) {
+    text.append(target.host());
+  } else if (inside(path, machine)) {
+    path.remove_prefix(machine.size());
+  } else {
+    text.append(encoded(root_of(document)));
+  }
+  text.append(path);
+  if (const auto f = target.fragment()) text.append("#").append(*f);
+  return url::parse(text);
 }
 
 bool local_site::may_read(const std::string& path) const {
