@@ -584,6 +584,7 @@ TEST_F(tool_crawl, wrong_options_are_exit_status_2) {
       {{"--external", "maybe"}, "--external maybe: must be check, skip or follow"},
       {{"--include", "(a"}, "--include (a: not a pattern (RE2): missing )"},
       {{"--exclude", "[a"}, "--exclude [a: not a pattern (RE2): missing ]"},
+      {{"--exclude", ""}, "--exclude: an empty pattern matches everything"},
       {{"--internal", "*"}, "--internal *: not a pattern (RE2): "},
       {{"--fragment-exclude", "a{9999}"}, "--fragment-exclude a{9999}: not a pattern (RE2): "},
       {{"--ignore-file", ignored.path()},
