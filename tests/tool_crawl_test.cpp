@@ -415,6 +415,11 @@ TEST_F(tool_crawl, a_report_that_cannot_be_written_is_named) {
   const auto full = crawl({p.url(), "--format", "json", "-o", "/dev/full"});
   EXPECT_EQ(full.status, 2);
   EXPECT_THAT(full.err, HasSubstr("write /dev/full: No space left on device"));
+  auto command = command_of("crawl", {p.url(), "-o", f / "r.html"});
+  command.insert(command.begin(), {"/bin/sh", "-c", "ulimit -f 1; exec \"$@\"", "sh"});
+  const auto long_file = outcome_of(std::move(command));
+  EXPECT_EQ(long_file.status, 2);
+  EXPECT_THAT(long_file.err, HasSubstr("r.html.part: File too large"));
 }
 
 TEST_F(tool_crawl, quiet_says_nothing_but_the_report) {
