@@ -137,7 +137,8 @@ TEST_F(crawl_test, a_start_page_that_redirects_to_what_robots_txt_denies_is_bad)
   });
   redirect("/", "/private");
   crawled({"a.test"}, quick().robots(true));
-  EXPECT_THAT(broken(), ElementsAre(" -> http://a.test/ (robots.txt denies it)"));
+  EXPECT_THAT(broken(), ElementsAre(" -> http://a.test/ (robots.txt denies it, after a redirect to "
+                                    "http://a.test/private)"));
 }
 
 TEST_F(crawl_test, a_host_whose_robots_txt_fails_is_not_asked) {
@@ -180,7 +181,8 @@ TEST_F(crawl_test, hops_of_redirects_are_asked_once_and_share_their_verdict) {
   EXPECT_THAT(log,
               UnorderedElementsAre("GET a.test/", "GET a.test/1", "GET a.test/2", "GET a.test/end",
                                    "GET a.test/x", "GET a.test/lost", "GET a.test/gone"));
-  EXPECT_THAT(broken(), ElementsAre("http://a.test/ -> http://a.test/lost (404 Not Found)"));
+  EXPECT_THAT(broken(), ElementsAre("http://a.test/ -> http://a.test/lost (404 Not Found, after a "
+                                    "redirect to http://a.test/gone)"));
   ASSERT_EQ(report.broken.size(), 1u);
   EXPECT_EQ(report.broken[0].url, "http://a.test/lost");
   EXPECT_EQ(report.broken[0].status, 404);

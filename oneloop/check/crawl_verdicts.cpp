@@ -159,10 +159,12 @@ crawl_run::verdict crawl_run::end_of_move(url_id from, const pending_move& p) {
   if (too_many) {
     r.error.emplace(http::error_kind::redirect,
                     "more than " + std::to_string(settings_.max_redirects) + " redirects");
-  } else if (unknown) {
-    r.error = not_asked(static_cast<crawl_skip_reason>(end.why));
   } else if (!r.ok) {
-    r.error = ledger_.bad(at).error;
+    const auto why =
+        unknown ? not_asked(static_cast<crawl_skip_reason>(end.why)) : ledger_.bad(at).error;
+    std::string message = why.message();
+    if (last != 0) message.append(", after a redirect to ").append(r.final_url);
+    r.error.emplace(why.kind(), std::move(message));
   }
   return verdict{from, std::move(r), std::move(record)};
 }
