@@ -144,15 +144,16 @@ task<> crawl_run::hand_out() {
       co_await std::move(handing);
       if (++n % some == 0) co_await yield_now();
     }
-    note_progress();
-    if (open_ == 0) {
-      // Redirects to what is not asked because of the limit.
-      auto rest = settle_waiting(true);
-      if (rest.verdicts.empty()) co_return;
-      auto publishing = publish(std::move(rest));
+    const std::vector<url_id> left_out = frontier_->left_out();
+    for (const url_id id : left_out) {
+      outcome out;
+      leave_out(id, crawl_skip_reason::limit, out);
+      auto publishing = publish(std::move(out));
       co_await std::move(publishing);
-      continue;
     }
+    if (!left_out.empty()) continue;
+    note_progress();
+    if (open_ == 0) co_return;
     co_await changed_.wait();
   }
 }

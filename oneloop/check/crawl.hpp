@@ -124,7 +124,7 @@ struct crawl_broken_fragment {
 };
 
 /// A link that was found and is not checked. Links to what is not asked for because of robots.txt
-/// are told as those of crawl_broken_link are.
+/// or the limit are told as those of crawl_broken_link are.
 struct crawl_skipped_link {
   std::string url;  // or what the page said, where that is none; what is very long is cut
   crawl_skip_reason why;

@@ -123,7 +123,7 @@ class crawl_run {
   task<> restore();
   void take_up(saved_verdict v);
   void take_up_fragments();
-  [[nodiscard]] outcome settle_waiting(bool all);
+  [[nodiscard]] outcome settle_waiting();
 
   // crawl_visit.cpp: asking
   task<> visit_url(url_id id, url target, host_limiter::turn& turn);
@@ -159,6 +159,7 @@ class crawl_run {
   void settle_one(verdict v, outcome& out);
   void keep_for_other_days(const verdict& v);
   void skip(url_id id, crawl_skip_reason why, outcome& out);
+  void leave_out(url_id id, crawl_skip_reason why, outcome& out);
   [[nodiscard]] verdict end_of_move(url_id from, const pending_move& p);
   void count(const url_record& record) noexcept;
   void note_host(std::string_view host, bool bad, std::uint64_t requests, duration spent);

@@ -93,7 +93,7 @@ task<> crawl_run::claim_starts() {
     auto& mark = ledger_[*claim.id];
     mark.start = mark.navigated = 1;
   }
-  outcome earlier = settle_waiting(false);
+  outcome earlier = settle_waiting();
   auto publishing = publish(std::move(earlier));
   co_await std::move(publishing);
 }
@@ -170,17 +170,11 @@ void crawl_run::take_up_fragments() {
   }
 }
 
-/// Redirects whose end has its verdict: after a resume; with `all` also those whose end will never
-/// have one.
-crawl_run::outcome crawl_run::settle_waiting(bool all) {
+/// Redirects whose end has its verdict, after a resume.
+crawl_run::outcome crawl_run::settle_waiting() {
   outcome out;
   for (const url_id to : ledger_.waited_for()) {
-    auto& mark = ledger_[to];
-    if (all && mark.settled == 0 && mark.moved == 0) {
-      mark.skipped = mark.settled = 1;
-      mark.why = static_cast<std::uint16_t>(crawl_skip_reason::limit);
-    }
-    if (mark.settled == 0) continue;
+    if (ledger_[to].settled == 0) continue;
     std::vector<verdict> ready;
     for (const auto& [from, p] : ledger_.take_waiting(to)) ready.push_back(end_of_move(from, p));
     settle_all(std::move(ready), out);

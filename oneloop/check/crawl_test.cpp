@@ -51,12 +51,30 @@ TEST_F(crawl_test, a_level_bounds_how_deep_it_goes) {
 TEST_F(crawl_test, a_limit_bounds_how_many_pages_are_asked) {
   page("/",
        R"(<a href="/1">1</a><a href="/2">2</a><a href="/3">3</a><a href="http://b.test/">b</a>)");
-  page("/1", R"(<a href="/4">4</a>)");
+  page("/1", R"(<a href="/4">4</a><a href="/2">2</a>)");
   page("/2", "");
   page("/", "", "b.test");
   const auto report = crawled({"a.test"}, quick().frontier(frontier_options{}.limit(2)));
   EXPECT_THAT(log, UnorderedElementsAre("GET a.test/", "GET a.test/1", "HEAD b.test/"));
-  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::limit)], 3u);
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::limit)], 4u);
+  std::vector<std::string> told;
+  for (const auto& s : all<crawl_skipped_link>()) {
+    EXPECT_EQ(s.why, crawl_skip_reason::limit);
+    told.push_back(s.source.page + " -> " + s.url);
+  }
+  EXPECT_THAT(told, UnorderedElementsAre(
+                        "http://a.test/ -> http://a.test/2", "http://a.test/ -> http://a.test/3",
+                        "http://a.test/1 -> http://a.test/2", "http://a.test/1 -> http://a.test/4"));
+}
+
+TEST_F(crawl_test, a_redirect_to_what_the_limit_leaves_out_is_fine) {
+  page("/", R"(<a href="/1">1</a>)");
+  redirect("/1", "/2");
+  page("/2", "");
+  const auto report = crawled({"a.test"}, quick().frontier(frontier_options{}.limit(2)));
+  EXPECT_THAT(log, ElementsAre("GET a.test/", "GET a.test/1"));
+  EXPECT_EQ(report.urls, 2u);
+  EXPECT_TRUE(report.broken.empty());
 }
 
 TEST_F(crawl_test, external_links_are_checked_or_skipped_or_followed) {

@@ -125,10 +125,16 @@ void crawl_run::skip(url_id id, crawl_skip_reason why, outcome& out) {
     r.error = not_asked(why);
     return settle(id, std::move(r), {}, out);
   }
+  leave_out(id, why, out);
+}
+
+/// Nor is it bad.
+void crawl_run::leave_out(url_id id, crawl_skip_reason why, outcome& out) {
   verdict v{id, check_result{name_of(id)}, {}};
   v.skipped = why;
   v.kept = false;
-  so_far_.skipped[static_cast<std::size_t>(why)] += frontier_->links_to(id);
+  so_far_.skipped[static_cast<std::size_t>(why)] +=
+      std::max<std::uint64_t>(frontier_->links_to(id), ledger_[id].start);
   std::vector<verdict> ready;
   ready.push_back(std::move(v));
   settle_all(std::move(ready), out);
@@ -254,8 +260,6 @@ task<crawl_report> crawl_run::report() {
   constexpr auto every = ~std::uint64_t{0};
   crawl_report r = so_far_;
   r.elapsed = loop_.now() - begun_;
-  r.skipped[static_cast<std::size_t>(crawl_skip_reason::limit)] +=
-      frontier_->statistics().over_limit;
   std::vector<url_id> ids;
   for (const auto& [id, why] : ledger_.all_bad()) ids.push_back(id);
   std::ranges::sort(ids);

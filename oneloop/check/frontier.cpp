@@ -181,6 +181,7 @@ struct frontier::state {
   std::vector<kept_edge> edges;
   std::unordered_map<std::uint64_t, std::uint32_t> alike;  // by the hash of the likeness
   std::size_t waiting = 0, running = 0, expanding = 0, over_limit = 0;
+  std::vector<url_id> left_out;
   std::uint64_t pages = 0, links = 0;
   frontier_changes news;
 
@@ -359,6 +360,7 @@ struct frontier::state {
       if (r.taken != 0) continue;
       if (r.followed != 0 && options.limit_ && pages >= *options.limit_) {
         ++over_limit;
+        left_out.push_back(id);
         continue;
       }
       return id;
@@ -420,6 +422,8 @@ std::optional<url_id> frontier::next() {
   ++s.running;
   return id;
 }
+
+std::vector<url_id> frontier::left_out() { return std::exchange(state_->left_out, {}); }
 
 void frontier::done(url_id id) {
   state& s = *state_;

@@ -223,6 +223,8 @@ class ONELOOP_API frontier {
   /// The next URL to be asked, each once; nothing while there is none, which is the end when
   /// nothing is `running`.
   std::optional<url_id> next();
+  /// Those that `next` has passed over since the last call, because of `limit`.
+  [[nodiscard]] std::vector<url_id> left_out();
   /// Of one that was handed out: it was asked, and its links are claimed.
   void done(url_id id);
 
