@@ -20,7 +20,8 @@
 // asked for by GET, everything else (external links, images, pages at the last level) by HEAD, and
 // by GET where HEAD is refused. With fragments everything that may be a page is asked for by GET.
 // *Redirects* lead to one more URL, under the same rules; the verdict on the redirect is the one
-// on its end. Where that is skipped (external, robots.txt), the redirect is fine.
+// on its end. Where that is skipped (external, robots.txt), the redirect is fine. A fragment that a
+// Location has goes before that of the link.
 // *What nobody asked* is no good news: a start that robots.txt denies, or that takes a network when
 // there is to be none, is bad, and so is all of an origin that could not tell what its robots.txt
 // allows.

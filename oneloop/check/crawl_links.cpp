@@ -178,9 +178,21 @@ void crawl_run::skip_link(open_page& p, std::string text, crawl_skip_reason why,
   p.out.events.emplace_back(crawl_skipped_link{std::move(text), why, {p.name, std::move(place)}});
 }
 
+/// Where redirects lead in the end; a place that one of them names goes before the link's own. More
+/// redirects than are followed lead nowhere.
+fragment_link crawl_run::redirected(fragment_link l) const {
+  const auto* next = ledger_.moved(l.to);
+  for (std::size_t n = 0; n <= settings_.max_redirects && next != nullptr; ++n) {
+    if (!next->place.empty()) l.place.fragment = next->place;
+    l.to = next->to;
+    next = ledger_.moved(l.to);
+  }
+  return l;
+}
+
 /// A link to a place: looked up now, or when its page has been read.
 void crawl_run::take_fragment(fragment_link l, url_record& record, outcome& out) {
-  l.to = ledger_.end_of(l.to);
+  l = redirected(std::move(l));
   if (fragments_.knows(l.to)) {
     if (!check_fragment(fragments_.anchors(l.to), l, &out))
       record.fragments.push_back(std::move(l));

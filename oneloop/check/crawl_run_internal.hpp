@@ -149,6 +149,7 @@ class crawl_run {
   void take_false_link(open_page& p, false_link l);
   void keep_false_link(url_id page, const false_link& l);
   void skip_link(open_page& p, std::string text, crawl_skip_reason why, link_place place);
+  [[nodiscard]] fragment_link redirected(fragment_link l) const;
   void take_fragment(fragment_link l, url_record& record, outcome& out);
   bool check_fragment(const html::anchor_set& anchors, const fragment_link& l, outcome* out);
   void settle_fragments(url_id id, outcome& out);

@@ -160,7 +160,7 @@ void crawl_run::take_up(saved_verdict v) {
 void crawl_run::take_up_fragments() {
   url_record none;
   for (auto& l : std::exchange(unknown_fragments_, {})) {
-    l.to = ledger_.end_of(l.to);
+    l = redirected(std::move(l));
     if (fragments_.knows(l.to)) {
       check_fragment(fragments_.anchors(l.to), l, nullptr);
     } else {

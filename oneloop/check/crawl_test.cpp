@@ -62,9 +62,10 @@ TEST_F(crawl_test, a_limit_bounds_how_many_pages_are_asked) {
     EXPECT_EQ(s.why, crawl_skip_reason::limit);
     told.push_back(s.source.page + " -> " + s.url);
   }
-  EXPECT_THAT(told, UnorderedElementsAre(
-                        "http://a.test/ -> http://a.test/2", "http://a.test/ -> http://a.test/3",
-                        "http://a.test/1 -> http://a.test/2", "http://a.test/1 -> http://a.test/4"));
+  EXPECT_THAT(told, UnorderedElementsAre("http://a.test/ -> http://a.test/2",
+                                         "http://a.test/ -> http://a.test/3",
+                                         "http://a.test/1 -> http://a.test/2",
+                                         "http://a.test/1 -> http://a.test/4"));
 }
 
 TEST_F(crawl_test, a_redirect_to_what_the_limit_leaves_out_is_fine) {

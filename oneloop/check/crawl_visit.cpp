@@ -320,9 +320,9 @@ bool crawl_run::moved(url_id id, check_result r, url to, const inquiry* i, outco
   }
   const url_id target = *claim.id;
   if (claim.fresh) ledger_.led_by(target, hops);
-  ledger_.move(id, {target, status});
   url_record record;
-  record.moved = url_move{target, status};
+  record.moved = url_move{target, status, std::string{to.fragment().value_or("")}};
+  ledger_.move(id, *record.moved);
   want(target, ledger_[id].navigated != 0, ledger_[id].anchors != 0, record);
   const pending_move p{static_cast<std::uint32_t>(r.attempts), r.times.total};
   if (ledger_[target].settled != 0) {

@@ -37,7 +37,8 @@ static_assert(crawl_skip_reasons <= 16);
 /// Where a URL redirects to.
 struct url_move {
   url_id to;
-  int status;  // 0: of a directory to its index
+  int status;         // 0: of a directory to its index
+  std::string place;  // the fragment that it names itself
 };
 
 /// A redirect whose end is not known yet: what its own try was.
