@@ -86,6 +86,28 @@ TEST_F(tool_crawl, a_clean_site_is_exit_status_0) {
   EXPECT_EQ(o.out, "");
 }
 
+TEST_F(tool_crawl, a_start_that_is_not_checked_is_no_exit_status_0) {
+  pages busy{{{"/robots.txt", {"", "text/plain", 503}}, {"/", {"x"}}}};
+  const auto failing = crawl({busy.url()});
+  EXPECT_EQ(failing.status, 1);
+  EXPECT_THAT(failing.out, AllOf(HasSubstr("Broken link " + busy.url()),
+                                 HasSubstr("robots.txt: 503 Service Unavailable")));
+  pages from{{{"/", {links_to({busy.url("/x")})}}}};
+  EXPECT_EQ(crawl({from.url()}).status, 1);
+  pages closed{{{"/robots.txt", {"User-agent: *\nDisallow: /\n"}}, {"/", {"x"}}}};
+  const auto denied = crawl({closed.url()});
+  EXPECT_EQ(denied.status, 1);
+  EXPECT_THAT(denied.out, HasSubstr(" (robots.txt denies it)"));
+  EXPECT_EQ(crawl({"--offline", closed.url()}).status, 1);
+  const folder f;
+  for (const auto& start : {std::string{"READNE.md"}, f.path()}) {
+    const auto o = crawl({start});
+    EXPECT_EQ(o.status, 2) << start;
+    EXPECT_THAT(o.err, HasSubstr(start)) << start;
+  }
+  EXPECT_EQ(crawl({"--offline", "localhost"}).status, 2);
+}
+
 TEST_F(tool_crawl, only_missing_fragments_are_exit_status_3) {
   pages p{{{"/", {links_to({"/a#there", "/a#not-there", "/a#ignored"})}},
            {"/a", {"<p id=there>x</p>"}}}};
@@ -297,6 +319,13 @@ TEST_F(tool_crawl, fields_passwords_and_cookies_go_to_their_hosts) {
   EXPECT_EQ(p.sent("/", "X-Other"), "");
   EXPECT_EQ(p.sent("/", "Authorization"), "Basic bWU6c2VjcmV0");
   EXPECT_EQ(p.sent("/", "Cookie"), "name=value");
+  pages other{{{"/", {"x"}}}};
+  pages from{{{"/", {links_to({other.url("/")})}}}};
+  EXPECT_EQ(crawl({"-H", "X-Key: 2", from.url()}).status, 0);
+  EXPECT_EQ(from.sent("/", "X-Key"), "2");
+  EXPECT_EQ(from.sent("/robots.txt", "X-Key"), "2");
+  EXPECT_EQ(other.sent("/", "X-Key"), "");
+  EXPECT_EQ(other.sent("/robots.txt", "X-Key"), "");
 }
 
 TEST_F(tool_crawl, private_addresses_are_excluded_when_asked_for) {
@@ -386,6 +415,11 @@ TEST_F(tool_crawl, a_report_that_cannot_be_written_is_named) {
   const auto full = crawl({p.url(), "--format", "json", "-o", "/dev/full"});
   EXPECT_EQ(full.status, 2);
   EXPECT_THAT(full.err, HasSubstr("write /dev/full: No space left on device"));
+  auto command = command_of("crawl", {p.url(), "-o", f / "r.html"});
+  command.insert(command.begin(), {"/bin/sh", "-c", "ulimit -f 1; exec \"$@\"", "sh"});
+  const auto long_file = outcome_of(std::move(command));
+  EXPECT_EQ(long_file.status, 2);
+  EXPECT_THAT(long_file.err, HasSubstr("r.html.part: File too large"));
 }
 
 TEST_F(tool_crawl, quiet_says_nothing_but_the_report) {
@@ -555,6 +589,7 @@ TEST_F(tool_crawl, wrong_options_are_exit_status_2) {
       {{"--external", "maybe"}, "--external maybe: must be check, skip or follow"},
       {{"--include", "(a"}, "--include (a: not a pattern (RE2): missing )"},
       {{"--exclude", "[a"}, "--exclude [a: not a pattern (RE2): missing ]"},
+      {{"--exclude", ""}, "--exclude: an empty pattern matches everything"},
       {{"--internal", "*"}, "--internal *: not a pattern (RE2): "},
       {{"--fragment-exclude", "a{9999}"}, "--fragment-exclude a{9999}: not a pattern (RE2): "},
       {{"--ignore-file", ignored.path()},
@@ -563,7 +598,9 @@ TEST_F(tool_crawl, wrong_options_are_exit_status_2) {
       {{"--scheme", "http,"}, "--scheme http,: \"\" is not the name of a scheme"},
       {{"--robots", "maybe"}, "--robots maybe: must be on or off"},
       {{"--rate", "example.org"}, "--rate example.org: no host before \"=\""},
-      {{"--rate", "a=0/s"}, "--rate a=0/s: no number between"},
+      {{"--rate", "a=x/s"}, "--rate a=x/s: no number between"},
+      {{"--rate", "*=0/s"}, "--rate *=0/s: must be from 0.000001 to 1000000000"},
+      {{"--level", "1", "--level", "2"}, "--level: given 2 times, and it takes one value"},
       {{"--per-host", "0"}, "--per-host 0: must be a whole number from 1 to 65535"},
       {{"-c", "x"}, "--concurrency x: must be a whole number from 1 to 65535"},
       {{"--retries", "11"}, "--retries 11: must be a whole number from 0 to 10"},

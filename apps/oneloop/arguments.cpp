@@ -206,6 +206,7 @@ std::vector<std::string> parse_schemes(std::string_view option, std::string_view
 }
 
 std::string parse_pattern(std::string_view option, std::string_view text) {
+  if (text.empty()) refuse(option, text, "an empty pattern matches everything: write .* for that");
   std::string pattern{text};
   try {
     (void)oneloop::frontier{oneloop::frontier_options{}.include(pattern)};

@@ -83,6 +83,8 @@ TEST(pattern, is_one_of_RE2) {
   EXPECT_EQ(message_of([] { (void)parse_pattern("--exclude", "[a"); }),
             "--exclude [a: not a pattern (RE2): missing ]: [a");
   EXPECT_NE(message_of([] { (void)parse_pattern("--exclude", "(a)\\1"); }), "");
+  EXPECT_EQ(message_of([] { (void)parse_pattern("--exclude", ""); }),
+            "--exclude: an empty pattern matches everything: write .* for that");
 }
 
 TEST(remap, is_a_pattern_and_what_comes_in_its_place) {

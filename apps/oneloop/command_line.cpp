@@ -636,6 +636,15 @@ int command_line::run(int argc, const char* const* argv) {
       for (const auto* c : commands()) names += (names.empty() ? "" : ", ") + c->get_name();
       throw usage_error{fmt::format("there is no command \"{}\": {}", first, names)};
     }
+    for (const auto* c : app_.get_subcommands()) {
+      for (const auto* o : c->get_options([](const CLI::Option* p) {
+             return p->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw &&
+                    p->get_expected_max() == 1 && p->count() > 1;
+           })) {
+        throw usage_error{
+            fmt::format("{}: given {} times, and it takes one value", o->get_name(), o->count())};
+      }
+    }
     throw usage_error{e.what()};
   }
   const std::string name = app_.get_subcommands().front()->get_name();

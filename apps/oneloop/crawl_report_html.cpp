@@ -59,6 +59,7 @@ std::string_view label(oneloop::http::error_kind kind) noexcept {
     case error_kind::proxy: return "proxy";
     case error_kind::forbidden: return "forbidden";
     case error_kind::cancelled: return "given up";
+    case error_kind::missing: return "no such file";
   }
   return "";
 }

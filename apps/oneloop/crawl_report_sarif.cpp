@@ -61,9 +61,12 @@ constexpr rule rule_of(error_kind kind) noexcept {
               "error"};
     case error_kind::forbidden:
       return {"broken-link/forbidden", "ForbiddenAddress",
-              "The link leads to an address that must not be asked.", "error"};
+              "The link leads to what must not be asked.", "error"};
     case error_kind::cancelled:
       return {"broken-link/cancelled", "Cancelled", "The check was given up.", "note"};
+    case error_kind::missing:
+      return {"broken-link/missing", "NoSuchFile", "There is no such file, or it cannot be read.",
+              "error"};
   }
   return {};
 }

@@ -26,6 +26,8 @@ void occupy_closed_streams() {
 int main(int argc, char** argv) {
   // A reader that has seen enough (head, grep -q) ends this process without a word.
   std::signal(SIGPIPE, SIG_DFL);
+  // A file that may not grow (ulimit -f) is an error like a full disk, and told.
+  std::signal(SIGXFSZ, SIG_IGN);
   occupy_closed_streams();
   try {
     tool::command_line line{ONELOOP_VERSION};

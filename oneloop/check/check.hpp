@@ -132,7 +132,7 @@ class check_options {
     return *this;
   }
   /// How requests are sent: connections, TLS, proxies, header fields, redirects and so on. Its
-  /// total_timeout is replaced by `timeout`, and its cookies by `cookies`.
+  /// total_timeout is replaced by `timeout`, its cookies by `cookies`, and its max_head by 256 KiB.
   check_options& client(http::client_options options) {
     client_ = std::move(options);
     return *this;
@@ -233,7 +233,7 @@ class ONELOOP_API check_summary {
   }
   [[nodiscard]] duration time() const noexcept { return time_; }
 
-  static constexpr std::size_t kinds = static_cast<std::size_t>(http::error_kind::cancelled) + 1;
+  static constexpr std::size_t kinds = static_cast<std::size_t>(http::error_kind::missing) + 1;
 
  private:
   std::uint64_t ok_ = 0;

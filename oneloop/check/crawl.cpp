@@ -144,15 +144,16 @@ task<> crawl_run::hand_out() {
       co_await std::move(handing);
       if (++n % some == 0) co_await yield_now();
     }
-    note_progress();
-    if (open_ == 0) {
-      // Redirects to what is not asked because of the limit.
-      auto rest = settle_waiting(true);
-      if (rest.verdicts.empty()) co_return;
-      auto publishing = publish(std::move(rest));
+    const std::vector<url_id> left_out = frontier_->left_out();
+    for (const url_id id : left_out) {
+      outcome out;
+      leave_out(id, crawl_skip_reason::limit, out);
+      auto publishing = publish(std::move(out));
       co_await std::move(publishing);
-      continue;
     }
+    if (!left_out.empty()) continue;
+    note_progress();
+    if (open_ == 0) co_return;
     co_await changed_.wait();
   }
 }
@@ -163,6 +164,20 @@ url crawl_run::asked_for(url_id id) const {
   // What is no URL after the remapping fails like one that nobody can be asked for.
   if (!to) to = url::parse("about:" + percent_encode(said, percent_set::component));
   return *std::move(to);
+}
+
+/// What is secret is for the site as it was given.
+bool crawl_run::is_stranger(url_id id) const {
+  const auto said = url::parse(frontier_->said(id));
+  return !said || !frontier_->given(*said);
+}
+
+/// Its host is asked for it when it is its turn; fresh or again, with the delay of its robots.txt.
+void crawl_run::queue(url_id id, const url& target) {
+  if (!target.is_http()) return limiter_.push("", id);
+  const auto file = robots_ ? robots_->known(target) : nullptr;
+  const auto delay = file ? file->rules.crawl_delay() : std::nullopt;
+  limiter_.push(target.host_header(), id, delay.value_or(duration::zero()));
 }
 
 task<> crawl_run::hand_out_one(url_id id) {
@@ -179,14 +194,14 @@ task<> crawl_run::hand_out_one(url_id id) {
   }
   const url target = asked_for(id);
   if (!target.is_http()) {
-    limiter_.push("", id);
+    queue(id, target);
     co_return;
   }
   const auto file = robots_ ? robots_->known(target) : nullptr;
   if (robots_ && !file) {
     const auto [origin, first] = undecided_.try_emplace(target.origin(), undecided{id, {}});
     if (first) {
-      limiter_.push(target.host_header(), id);
+      queue(id, target);
     } else {
       origin->second.others.push_back(id);
     }
@@ -194,19 +209,18 @@ task<> crawl_run::hand_out_one(url_id id) {
   }
   const bool denied = file && !file->rules.allows(target);
   if (!settings_.offline && !denied) {
-    const duration delay =
-        file ? file->rules.crawl_delay().value_or(duration::zero()) : duration::zero();
-    limiter_.push(target.host_header(), id, delay);
+    queue(id, target);
     co_return;
   }
   if (ledger_[id].late != 0) {
     give_up_late(id, out);
   } else if (settings_.offline) {
     skip(id, crawl_skip_reason::offline, out);
-  } else if (file->host_failed) {
+  } else if (file->said == robots_file::answer::unreachable) {
     // It is the same for all that is there: so nobody waits for it again and again.
     check_result r{name_of(id)};
     r.attempts = 1;
+    r.status = file->status;
     r.error = file->error;
     frontier_->done(id);
     settle(id, std::move(r), {}, out);
@@ -221,7 +235,7 @@ task<> crawl_run::hand_out_one(url_id id) {
 /// The first turn at an origin is for its robots.txt; then it is known what becomes of the rest.
 task<> crawl_run::ask_robots(url_id id, url target) {
   const std::string origin = target.origin();
-  auto asking = robots_->get(target);
+  auto asking = robots_->get(target, is_stranger(id));
   const auto file = co_await std::move(asking);
   if (file->said == robots_file::answer::unreachable && !file->host_failed) {
     std::vector<crawl_event> note;
@@ -301,7 +315,7 @@ task<> crawl_run::try_again(crawl_run* self) {
     another_try next = self->later_.pop();
     const url target = self->asked_for(next.id);
     self->tried_.insert_or_assign(next.id, std::move(next.result));
-    self->limiter_.push(target.host_header(), next.id);
+    self->queue(next.id, target);
   }
 }
 

@@ -20,14 +20,19 @@
 // asked for by GET, everything else (external links, images, pages at the last level) by HEAD, and
 // by GET where HEAD is refused. With fragments everything that may be a page is asked for by GET.
 // *Redirects* lead to one more URL, under the same rules; the verdict on the redirect is the one
-// on its end. Where that is skipped (external, robots.txt), the redirect is fine.
+// on its end. Where that is skipped (external, robots.txt), the redirect is fine. A fragment that a
+// Location has goes before that of the link.
+// *What nobody asked* is no good news: a start that robots.txt denies, or that takes a network when
+// there is to be none, is bad, and so is all of an origin that could not tell what its robots.txt
+// allows.
 // *Links that crawlers are asked not to follow* (rel=nofollow, <meta name=robots>) are checked
 // and, as long as robots.txt is heeded, not followed: at the end, when no other link leads there.
 // *Files* are read below a directory that was given, beside a file that was given and in
 // `root_dir`; anywhere else it is only looked whether they exist. In directories, names that
 // begin with a dot are passed over, and so are links that lead out of them. A directory that is
-// linked leads to its index.html, if it has one. "/" is `root_dir`, else the directory that was
-// given. Queries are left out. Pages of the web lead to no files.
+// linked leads to its index.html, if it has one. The top of the site ("/", however a link says it)
+// is `root_dir`, else the directory that was given. "//host/" is of https. Queries are left out.
+// Pages of the web lead to no files.
 // *Retries* come at the end, when nothing fresh is left, and are those of check_urls (check.hpp).
 // A host that asks for a pause (429, Retry-After) is left alone meanwhile, and only that host.
 // *Events* come as things are found, each one after the verdict behind it has been committed, if
@@ -120,9 +125,9 @@ struct crawl_broken_fragment {
 };
 
 /// A link that was found and is not checked. Links to what is not asked for because of robots.txt
-/// are told as those of crawl_broken_link are.
+/// or the limit are told as those of crawl_broken_link are.
 struct crawl_skipped_link {
-  std::string url;  // or what the page said, where that is none
+  std::string url;  // or what the page said, where that is none; what is very long is cut
   crawl_skip_reason why;
   crawl_source source;
 };
@@ -352,8 +357,9 @@ class crawl_options {
 /// Cancellation: no new requests; what is under way is given up and has no verdict. The state file
 /// is closed whole, so that the same crawl goes on from there. Then it throws `cancelled`;
 /// `partial`, if given, holds the report up to then. Errors: a start that is neither a URL nor
-/// there, a pattern that is none, a state file of another crawl or in use: error, which names it.
-/// What `sink` throws ends the crawl and is thrown on.
+/// there (what is named like a document is a file), a directory without documents, a pattern that
+/// is none, a state file of another crawl or in use: error, which names it. What `sink` throws ends
+/// the crawl and is thrown on.
 [[nodiscard]] ONELOOP_API task<crawl_report> crawl(std::vector<std::string> starts, crawl_sink sink,
                                                    crawl_options options = {},
                                                    crawl_report* partial = nullptr);

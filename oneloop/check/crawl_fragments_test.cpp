@@ -76,6 +76,17 @@ TEST_F(crawl_fragments, go_along_with_redirects) {
                                               "http://a.test/new -> http://a.test/new#z "));
 }
 
+TEST_F(crawl_fragments, of_redirects_go_before_those_of_links) {
+  page("/", R"(<a href="/old#gone">1</a><a href="/lost#x">2</a>)");
+  redirect("/old", "/older#x");
+  redirect("/older", "/new");
+  redirect("/lost", "/new#nowhere");
+  page("/new", R"(<p id="x"><a href="/old#gone">3</a><a href="/lost#x">4</a>)");
+  crawled({"a.test"}, with_fragments());
+  EXPECT_THAT(missing(), UnorderedElementsAre("http://a.test/ -> http://a.test/new#nowhere ",
+                                              "http://a.test/new -> http://a.test/new#nowhere "));
+}
+
 TEST_F(crawl_fragments, of_what_is_no_page_are_not_looked_up) {
   page("/", R"(<a href="/doc.pdf#page=3">1</a><a href="/gone#x">2</a>)");
   answer("/doc.pdf", [](server_request&) -> task<server_response> {

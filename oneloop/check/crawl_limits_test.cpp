@@ -50,6 +50,23 @@ TEST_F(crawl_limits, a_page_with_100_000_links_takes_linear_time) {
   EXPECT_LT(many, some * 40);  // ten times as many; a square would be a hundred
 }
 
+TEST_F(crawl_limits, links_into_a_long_chain_of_redirects_take_what_they_are_worth) {
+  constexpr int n = 500;
+  std::string links;
+  for (int i = 0; i < n; ++i) {
+    redirect("/" + std::to_string(i), "/" + std::to_string(i + 1));
+    links += "<a href=\"/" + std::to_string(i) + "#x\">x</a>";
+  }
+  page("/" + std::to_string(n), "<p id=x>");
+  page("/", links);
+  const auto report = crawled({"a.test"}, quick().fragments(true));
+  EXPECT_THAT(report.redirects, SizeIs(10));
+  ASSERT_THAT(report.broken, SizeIs(n - 10));
+  EXPECT_EQ(report.broken[0].error.message(), "more than 10 redirects");
+  for (const auto& v : all<crawl_verdict>()) EXPECT_LE(v.result.redirects.size(), 10u);
+  EXPECT_EQ(report.broken[0].status, 302);
+}
+
 TEST_F(crawl_limits, a_long_page_is_cut_and_bad) {
   page("/", R"(<a href="/endless">e</a><a href="/promised">p</a><a href="/long.pdf">q</a>)");
   std::uint64_t sent = 0;
@@ -86,6 +103,23 @@ TEST_F(crawl_limits, a_long_page_is_cut_and_bad) {
   EXPECT_LT(sent, 4'000'000u);
   EXPECT_EQ(report.not_read, 1u);
   EXPECT_EQ(log.size(), 4u);
+}
+
+TEST_F(crawl_limits, heads_may_be_longer_than_elsewhere) {
+  const auto with = [](std::size_t policies) -> answer_fn {
+    return [=](server_request&) -> task<server_response> {
+      server_response r;
+      for (std::size_t i = 0; i < policies; ++i) {
+        r.field("Content-Security-Policy", std::string(1000, 'x'));
+      }
+      co_return r;
+    };
+  };
+  page("/", R"(<a href="/long">l</a><a href="/longer">e</a>)");
+  answer("/long", with(200));
+  answer("/longer", with(290));
+  crawled({"a.test"}, quick().check(check_options{}.retries(0)));
+  EXPECT_THAT(broken(), ElementsAre(HasSubstr("http://a.test/ -> http://a.test/longer (")));
 }
 
 TEST_F(crawl_limits, bodies_that_end_early_or_never_are_bad) {
@@ -141,6 +175,20 @@ TEST_F(crawl_limits, what_is_no_link_to_check_is_told) {
   ASSERT_THAT(report.broken, SizeIs(3));
   EXPECT_EQ(report.broken[0].url, "tel:one");
   EXPECT_EQ(report.broken[1].url, "mailto:nobody");
+}
+
+TEST_F(crawl_limits, what_nobody_asks_for_is_skipped_however_long_it_is) {
+  const std::string pixels(100'000, 'A');
+  page("/", "<img src=\"DATA:image/png;base64," + pixels + "\"><img src=\"data:,x\">" +
+                "<a href=\"http://a.test/" + pixels + "\">x</a><a href=\"mailto:" + pixels +
+                "\">x</a>");
+  const auto report = crawled({"a.test"}, quick());
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::scheme)], 2u);
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::mail)], 1u);
+  for (const auto& s : all<crawl_skipped_link>()) EXPECT_LT(s.url.size(), 210u);
+  ASSERT_THAT(report.broken, SizeIs(1));
+  EXPECT_LT(report.broken[0].url.size(), 210u);
+  EXPECT_TRUE(report.broken[0].url.ends_with("AAA..."));
 }
 
 TEST_F(crawl_limits, dump_tells_links_and_asks_for_none) {

@@ -4,6 +4,7 @@
 
 #include "oneloop/check/addresses_internal.hpp"
 #include "oneloop/check/crawl_run_internal.hpp"
+#include "oneloop/check/spelling_internal.hpp"
 
 namespace oneloop::inline v0::detail {
 namespace {
@@ -16,6 +17,23 @@ link_place place_of_link(const html::link& l) {
   p.element = l.element;
   if (!l.attribute.empty()) p.element.append("[").append(l.attribute).append("]");
   return p;
+}
+
+/// Of what is no URL to be asked for, so many bytes are kept and told.
+constexpr std::size_t most_shown = 200;
+std::string shown(std::string_view text) { return shortened(text, most_shown); }
+
+/// "data" of "DATA:,x", whether that is a URL or not; "" if it begins with no scheme.
+std::string scheme_of(std::string_view text) {
+  std::string scheme{text.substr(0, text.find(':'))};
+  if (scheme.size() == text.size()) return {};
+  for (char& c : scheme) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+    const bool letter = c >= 'a' && c <= 'z';
+    const bool other = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+    if (!letter && (&c == scheme.data() || !other)) return {};
+  }
+  return scheme;
 }
 
 bool has_anchors(html::document_kind kind) noexcept {
@@ -76,46 +94,24 @@ void crawl_run::read(url_id id, check_result r, url_record record, const html::d
   settle(id, std::move(r), std::move(record), out);
 }
 
-/// Where a link leads. In local documents "/" is the top of the site, and queries say nothing.
-std::expected<url, std::string> crawl_run::place_of(const open_page& p, const html::link& l) const {
-  if (!l.target) return std::unexpected{l.target.error().message()};
-  if (!p.path || l.target->scheme() != "file") return *l.target;
-  std::string text = l.target->href();
-  const bool from_top = l.raw.starts_with('/') && !l.raw.starts_with("//");
-  if (from_top && !settings_.base) {
-    if (const auto root = local_.root_of(*p.path)) text = url_of_path(*root).href() + l.raw;
-  }
-  auto to = url::parse(text);
-  if (to && to->query()) {
-    const auto query = to->href().find('?');
-    text = to->href().substr(0, query);
-    if (const auto f = to->fragment()) text.append("#").append(*f);
-    to = url::parse(text);
-  }
-  if (!to) return std::unexpected{to.error().message()};
-  return *std::move(to);
-}
-
 void crawl_run::take_link(open_page& p, const html::link& l) {
   ++p.record.links;
   link_place place = place_of_link(l);
   if (l.use == html::link_use::hint) {
-    return skip_link(p, l.raw, crawl_skip_reason::hint, std::move(place));
+    return skip_link(p, shown(l.raw), crawl_skip_reason::hint, std::move(place));
   }
   if (l.use == html::link_use::submission) {
-    return skip_link(p, l.raw, crawl_skip_reason::submission, std::move(place));
+    return skip_link(p, shown(l.raw), crawl_skip_reason::submission, std::move(place));
   }
-  const auto to = place_of(p, l);
-  if (!to) return take_false_link(p, {l.raw, to.error(), std::move(place)});
+  const auto to = p.path && l.target ? local_.place_of(*l.target, *p.path) : l.target;
+  const std::string scheme = to ? std::string{to->scheme()} : scheme_of(l.raw);
+  if (const auto why = settings_.unasked(scheme)) {
+    return skip_link(p, shown(to ? to->display() : l.raw), *why, std::move(place));
+  }
+  if (!to) return take_false_link(p, {l.raw, to.error().message(), std::move(place)});
+  if (scheme == "mailto") return take_address(p, *to, is_mail_link(*to), std::move(place));
+  if (scheme == "tel") return take_address(p, *to, is_telephone_link(*to), std::move(place));
   place.fragment = to->fragment().value_or("");
-  if (to->scheme() == "mailto") {
-    if (settings_.mail) return take_address(p, *to, is_mail_link(*to), std::move(place));
-    return skip_link(p, to->display(), crawl_skip_reason::mail, std::move(place));
-  }
-  if (to->scheme() == "tel") {
-    if (settings_.telephone) return take_address(p, *to, is_telephone_link(*to), std::move(place));
-    return skip_link(p, to->display(), crawl_skip_reason::telephone, std::move(place));
-  }
   if (to->scheme() == "file" && !p.path) {
     return skip_link(p, to->display(), crawl_skip_reason::scheme, std::move(place));
   }
@@ -158,6 +154,7 @@ void crawl_run::take_address(open_page& p, const url& to, bool valid, link_place
 }
 
 void crawl_run::take_false_link(open_page& p, false_link l) {
+  l.text = shown(l.text);
   keep_false_link(p.id, l);
   p.out.events.emplace_back(crawl_broken_link{
       l.text, 0, check_error{http::error_kind::bad_url, l.why}, {p.name, l.place}});
@@ -181,9 +178,21 @@ void crawl_run::skip_link(open_page& p, std::string text, crawl_skip_reason why,
   p.out.events.emplace_back(crawl_skipped_link{std::move(text), why, {p.name, std::move(place)}});
 }
 
+/// Where redirects lead in the end; a place that one of them names goes before the link's own. More
+/// redirects than are followed lead nowhere.
+fragment_link crawl_run::redirected(fragment_link l) const {
+  const auto* next = ledger_.moved(l.to);
+  for (std::size_t n = 0; n <= settings_.max_redirects && next != nullptr; ++n) {
+    if (!next->place.empty()) l.place.fragment = next->place;
+    l.to = next->to;
+    next = ledger_.moved(l.to);
+  }
+  return l;
+}
+
 /// A link to a place: looked up now, or when its page has been read.
 void crawl_run::take_fragment(fragment_link l, url_record& record, outcome& out) {
-  l.to = ledger_.end_of(l.to);
+  l = redirected(std::move(l));
   if (fragments_.knows(l.to)) {
     if (!check_fragment(fragments_.anchors(l.to), l, &out))
       record.fragments.push_back(std::move(l));

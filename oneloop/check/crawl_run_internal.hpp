@@ -14,7 +14,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -108,6 +107,7 @@ class crawl_run {
   task<> work();
   task<> hand_out();
   task<> hand_out_one(url_id id);
+  void queue(url_id id, const url& target);
   static task<> take_turns(crawl_run* self, nursery* n);
   static task<> try_again(crawl_run* self);
   static task<> visit(crawl_run* self, host_limiter::turn turn, semaphore_permit place);
@@ -116,13 +116,14 @@ class crawl_run {
   void close_one();
   void note_progress();
   [[nodiscard]] url asked_for(url_id id) const;
+  [[nodiscard]] bool is_stranger(url_id id) const;
 
   // crawl_starts.cpp: where it begins
   task<> claim_starts();
   task<> restore();
   void take_up(saved_verdict v);
   void take_up_fragments();
-  [[nodiscard]] outcome settle_waiting(bool all);
+  [[nodiscard]] outcome settle_waiting();
 
   // crawl_visit.cpp: asking
   task<> visit_url(url_id id, url target, host_limiter::turn& turn);
@@ -132,8 +133,8 @@ class crawl_run {
   [[nodiscard]] bool moved(url_id id, check_result r, url to, const inquiry* i, outcome& out);
   void give_up_late(url_id id, outcome& out);
   void want(url_id id, bool navigated, bool anchors, url_record& record);
-  [[nodiscard]] task<html::document> document_of(html::media media, std::string text,
-                                                 url base) const;
+  [[nodiscard]] task<html::document> document_of(html::media media, std::string text, url base,
+                                                 bool of_file) const;
 
   // crawl_links.cpp: what a page says
   /// `how`: of the document.
@@ -148,11 +149,10 @@ class crawl_run {
   void take_false_link(open_page& p, false_link l);
   void keep_false_link(url_id page, const false_link& l);
   void skip_link(open_page& p, std::string text, crawl_skip_reason why, link_place place);
+  [[nodiscard]] fragment_link redirected(fragment_link l) const;
   void take_fragment(fragment_link l, url_record& record, outcome& out);
   bool check_fragment(const html::anchor_set& anchors, const fragment_link& l, outcome* out);
   void settle_fragments(url_id id, outcome& out);
-  [[nodiscard]] std::expected<url, std::string> place_of(const open_page& p,
-                                                         const html::link& l) const;
 
   // crawl_verdicts.cpp: what it came to
   void settle(url_id id, check_result r, url_record record, outcome& out);
@@ -160,9 +160,10 @@ class crawl_run {
   void settle_one(verdict v, outcome& out);
   void keep_for_other_days(const verdict& v);
   void skip(url_id id, crawl_skip_reason why, outcome& out);
+  void leave_out(url_id id, crawl_skip_reason why, outcome& out);
   [[nodiscard]] verdict end_of_move(url_id from, const pending_move& p);
   void count(const url_record& record) noexcept;
-  void note_host(std::string_view host, const check_result& r, std::uint64_t requests);
+  void note_host(std::string_view host, bool bad, std::uint64_t requests, duration spent);
   task<> publish(outcome out);
   task<> tell(outcome& out);
   task<std::vector<crawl_source>> sources_of(url_id id, std::uint64_t most);

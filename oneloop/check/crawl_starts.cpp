@@ -1,5 +1,8 @@
 // Where a crawl begins: what was given, and what earlier runs did.
+#include <algorithm>
 #include <functional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "oneloop/base/error.hpp"
@@ -19,7 +22,7 @@ std::string path_of_start(const std::string& text) {
 }
 
 /// A URL as people write it: "example.org/x" is one, too.
-url start_url(const std::string& text) {
+url start_url(const std::string& text, bool offline) {
   const auto fail = [&](std::string_view why) {
     throw error{make_error_code(errc::misuse),
                 "\"" + text + "\" is neither a URL nor there: " + std::string{why}};
@@ -30,7 +33,18 @@ url start_url(const std::string& text) {
     if (!u) fail(u.error().message());
     return *std::move(u);
   }
+  // Its first directory might be a host's name, but hardly anybody means that.
+  const bool document =
+      text.ends_with(".xml") || html::media_of("", text).kind != html::document_kind::none;
+  if (offline || document) {
+    fail("No such file or directory (and a URL has \"://\" in it)");
+  }
   const std::string_view host = std::string_view{text}.substr(0, text.find('/'));
+  // A port comes after the host, and nothing else: "mailto:" is none.
+  const std::string_view port = host.substr(std::min(host.find(':'), host.size()));
+  if (!host.starts_with('[') && port.find_first_not_of("0123456789", 1) != port.npos) {
+    fail("only what is behind \"://\" or \"file:\" is crawled");
+  }
   if (host.find_first_of(".:") == host.npos && host != "localhost") {
     fail("No such file or directory");
   }
@@ -49,8 +63,11 @@ task<> crawl_run::claim_starts() {
     for (const auto& text : starts_) {
       auto documents = local_.add(path_of_start(text));
       if (!documents) {
-        begin.push_back(start_url(text));
+        begin.push_back(start_url(text, settings_.offline));
         continue;
+      }
+      if (documents->empty()) {
+        throw error{make_error_code(errc::misuse), text + ": nothing to crawl: no documents in it"};
       }
       for (const auto& path : *documents) begin.push_back(url_of_path(path));
     }
@@ -76,7 +93,7 @@ task<> crawl_run::claim_starts() {
     auto& mark = ledger_[*claim.id];
     mark.start = mark.navigated = 1;
   }
-  outcome earlier = settle_waiting(false);
+  outcome earlier = settle_waiting();
   auto publishing = publish(std::move(earlier));
   co_await std::move(publishing);
 }
@@ -109,10 +126,16 @@ void crawl_run::take_up(saved_verdict v) {
   }
   for (const auto& l : record.false_links) keep_false_link(id, l);
   if (record.anchors) fragments_.know(id, *std::move(record.anchors));
-  if (record.moved) ledger_.move(id, *record.moved);
+  if (record.moved) {
+    if (ledger_.circle(id, record.moved->to)) {
+      throw error{make_error_code(errc::protocol), v.result.url + ": redirects in a circle"};
+    }
+    ledger_.move(id, *record.moved);
+  }
   count(record);
   if (const auto at = url::parse(v.result.url); at && at->is_http()) {
-    note_host(at->host_header(), v.result, static_cast<std::uint64_t>(v.result.attempts));
+    note_host(at->host_header(), v.result.error.has_value(),
+              static_cast<std::uint64_t>(v.result.attempts), v.result.times.total);
   }
   auto& mark = ledger_[id];
   mark.status = static_cast<std::uint16_t>(v.result.status);
@@ -137,7 +160,7 @@ void crawl_run::take_up(saved_verdict v) {
 void crawl_run::take_up_fragments() {
   url_record none;
   for (auto& l : std::exchange(unknown_fragments_, {})) {
-    l.to = ledger_.end_of(l.to);
+    l = redirected(std::move(l));
     if (fragments_.knows(l.to)) {
       check_fragment(fragments_.anchors(l.to), l, nullptr);
     } else {
@@ -147,17 +170,11 @@ void crawl_run::take_up_fragments() {
   }
 }
 
-/// Redirects whose end has its verdict: after a resume; with `all` also those whose end will never
-/// have one.
-crawl_run::outcome crawl_run::settle_waiting(bool all) {
+/// Redirects whose end has its verdict, after a resume.
+crawl_run::outcome crawl_run::settle_waiting() {
   outcome out;
   for (const url_id to : ledger_.waited_for()) {
-    auto& mark = ledger_[to];
-    if (all && mark.settled == 0 && mark.moved == 0) {
-      mark.skipped = mark.settled = 1;
-      mark.why = static_cast<std::uint16_t>(crawl_skip_reason::limit);
-    }
-    if (mark.settled == 0) continue;
+    if (ledger_[to].settled == 0) continue;
     std::vector<verdict> ready;
     for (const auto& [from, p] : ledger_.take_waiting(to)) ready.push_back(end_of_move(from, p));
     settle_all(std::move(ready), out);

@@ -17,9 +17,11 @@ class crawl_resumed : public crawl_test {
     page("/", R"(<a href="/1">1</a><a href="/gone">x</a><a href="/old#x">o</a><a href="tel:1">t</a>
                  <a href="http://b.test/">b</a><a href="http://[">n</a>)");
     page("/1", R"(<a href="/2">2</a><a href="/gone">x</a><a href="/3#no">3</a>)");
-    page("/2", R"(<a href="/3#yes">3</a><a href="/gone">x</a><a href="/old">o</a>)");
+    page("/2", R"(<a href="/3#yes">3</a><a href="/gone">x</a><a href="/old">o</a>
+                  <a href="/placed#yes">p</a>)");
     page("/3", R"(<p id="yes"><a href="/moved-gone">x</a>)");
     redirect("/old", "/3");
+    redirect("/placed", "/3#nowhere");
     redirect("/moved-gone", "/gone");
     page("/", "", "b.test");
   }

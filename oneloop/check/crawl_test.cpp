@@ -51,12 +51,31 @@ TEST_F(crawl_test, a_level_bounds_how_deep_it_goes) {
 TEST_F(crawl_test, a_limit_bounds_how_many_pages_are_asked) {
   page("/",
        R"(<a href="/1">1</a><a href="/2">2</a><a href="/3">3</a><a href="http://b.test/">b</a>)");
-  page("/1", R"(<a href="/4">4</a>)");
+  page("/1", R"(<a href="/4">4</a><a href="/2">2</a>)");
   page("/2", "");
   page("/", "", "b.test");
   const auto report = crawled({"a.test"}, quick().frontier(frontier_options{}.limit(2)));
   EXPECT_THAT(log, UnorderedElementsAre("GET a.test/", "GET a.test/1", "HEAD b.test/"));
-  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::limit)], 3u);
+  EXPECT_EQ(report.skipped[static_cast<std::size_t>(crawl_skip_reason::limit)], 4u);
+  std::vector<std::string> told;
+  for (const auto& s : all<crawl_skipped_link>()) {
+    EXPECT_EQ(s.why, crawl_skip_reason::limit);
+    told.push_back(s.source.page + " -> " + s.url);
+  }
+  EXPECT_THAT(told, UnorderedElementsAre("http://a.test/ -> http://a.test/2",
+                                         "http://a.test/ -> http://a.test/3",
+                                         "http://a.test/1 -> http://a.test/2",
+                                         "http://a.test/1 -> http://a.test/4"));
+}
+
+TEST_F(crawl_test, a_redirect_to_what_the_limit_leaves_out_is_fine) {
+  page("/", R"(<a href="/1">1</a>)");
+  redirect("/1", "/2");
+  page("/2", "");
+  const auto report = crawled({"a.test"}, quick().frontier(frontier_options{}.limit(2)));
+  EXPECT_THAT(log, ElementsAre("GET a.test/", "GET a.test/1"));
+  EXPECT_EQ(report.urls, 2u);
+  EXPECT_TRUE(report.broken.empty());
 }
 
 TEST_F(crawl_test, external_links_are_checked_or_skipped_or_followed) {
@@ -98,17 +117,47 @@ TEST_F(crawl_test, robots_txt_is_asked_once_and_heeded) {
   EXPECT_LT(report.elapsed, 31s);
 }
 
-TEST_F(crawl_test, a_start_page_that_robots_txt_denies_is_skipped) {
+TEST_F(crawl_test, a_crawl_delay_is_kept_whatever_a_request_is_for) {
+  answer("/robots.txt", [](server_request&) -> task<server_response> {
+    co_return server_response{}.body("User-agent: *\nCrawl-delay: 10\n");
+  });
+  std::string links;
+  std::vector<time_point> at;
+  for (int i = 0; i < 8; ++i) {
+    const std::string path = "/" + std::to_string(i);
+    links += "<a href=\"" + path + "\">x</a>";
+    answer(path, [&](server_request&) -> task<server_response> {
+      at.push_back(context::current().home()->now());
+      co_return server_response{500};
+    });
+  }
+  page("/", links);
+  crawled({"a.test"}, quick().robots(true).check(check_options{}.backoff(2min, 2min)));
+  EXPECT_EQ(at.size(), 3u * 8u);
+  for (std::size_t i = 1; i < at.size(); ++i) EXPECT_GE(at[i] - at[i - 1], 10s) << i;
+}
+
+TEST_F(crawl_test, a_start_page_that_robots_txt_denies_is_bad) {
   answer("/robots.txt", [](server_request&) -> task<server_response> {
     co_return server_response{}.body("User-agent: *\nDisallow: /\n");
   });
   page("/", "");
   const auto report = crawled({"a.test"}, quick().robots(true));
   EXPECT_THAT(log, ElementsAre("GET a.test/robots.txt"));
-  ASSERT_EQ(all<crawl_skipped_link>().size(), 1u);
-  EXPECT_EQ(all<crawl_skipped_link>()[0].why, crawl_skip_reason::robots);
-  EXPECT_EQ(all<crawl_skipped_link>()[0].source.page, "");
-  EXPECT_EQ(report.urls, 0u);
+  EXPECT_THAT(broken(), ElementsAre(" -> http://a.test/ (robots.txt denies it)"));
+  EXPECT_EQ(report.urls, 1u);
+  ASSERT_EQ(report.broken.size(), 1u);
+  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::forbidden);
+}
+
+TEST_F(crawl_test, a_start_page_that_redirects_to_what_robots_txt_denies_is_bad) {
+  answer("/robots.txt", [](server_request&) -> task<server_response> {
+    co_return server_response{}.body("User-agent: *\nDisallow: /private\n");
+  });
+  redirect("/", "/private");
+  crawled({"a.test"}, quick().robots(true));
+  EXPECT_THAT(broken(), ElementsAre(" -> http://a.test/ (robots.txt denies it, after a redirect to "
+                                    "http://a.test/private)"));
 }
 
 TEST_F(crawl_test, a_host_whose_robots_txt_fails_is_not_asked) {
@@ -119,10 +168,25 @@ TEST_F(crawl_test, a_host_whose_robots_txt_fails_is_not_asked) {
   EXPECT_EQ(asked("HEAD b.test/x"), 0);
   ASSERT_EQ(all<crawl_note>().size(), 1u);
   EXPECT_THAT(all<crawl_note>()[0].text, HasSubstr("robots.txt of http://b.test"));
+  ASSERT_EQ(report.broken.size(), 2u);
+  EXPECT_EQ(report.broken[0].url, "http://b.test/x");
+  EXPECT_THAT(report.broken[0].error.message(),
+              HasSubstr("http://b.test/robots.txt: 503 Service Unavailable"));
   // A host that is not there is a broken link and nothing else.
+  EXPECT_EQ(report.broken[1].url, "http://nowhere.test/");
+  EXPECT_EQ(report.broken[1].error.kind(), http::error_kind::dns);
+}
+
+TEST_F(crawl_test, a_start_page_whose_robots_txt_does_not_come_is_bad) {
+  answer("/robots.txt", [](server_request&) -> task<server_response> {
+    co_await sleep_for(1h);
+    co_return server_response{};
+  });
+  page("/", "");
+  const auto report = crawled({"a.test"}, quick().robots(true));
   ASSERT_EQ(report.broken.size(), 1u);
-  EXPECT_EQ(report.broken[0].url, "http://nowhere.test/");
-  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::dns);
+  EXPECT_EQ(report.broken[0].error.kind(), http::error_kind::timeout);
+  EXPECT_EQ(asked("GET a.test/"), 0);
 }
 
 TEST_F(crawl_test, hops_of_redirects_are_asked_once_and_share_their_verdict) {
@@ -136,7 +200,8 @@ TEST_F(crawl_test, hops_of_redirects_are_asked_once_and_share_their_verdict) {
   EXPECT_THAT(log,
               UnorderedElementsAre("GET a.test/", "GET a.test/1", "GET a.test/2", "GET a.test/end",
                                    "GET a.test/x", "GET a.test/lost", "GET a.test/gone"));
-  EXPECT_THAT(broken(), ElementsAre("http://a.test/ -> http://a.test/lost (404 Not Found)"));
+  EXPECT_THAT(broken(), ElementsAre("http://a.test/ -> http://a.test/lost (404 Not Found, after a "
+                                    "redirect to http://a.test/gone)"));
   ASSERT_EQ(report.broken.size(), 1u);
   EXPECT_EQ(report.broken[0].url, "http://a.test/lost");
   EXPECT_EQ(report.broken[0].status, 404);
@@ -192,6 +257,58 @@ TEST_F(crawl_test, redirects_off_the_site_lead_to_external_links) {
   EXPECT_EQ(report.redirects.size(), 1u);
 }
 
+TEST_F(crawl_test, what_is_secret_is_told_to_the_site_as_it_was_given) {
+  std::vector<std::string> told;
+  const auto note = [&](server_request& r, const std::string& host) {
+    if (r.fields().contains("Authorization")) told.push_back(host + std::string{r.path()});
+    EXPECT_EQ(r.fields().get("Accept-Language"), "en") << host << r.path();
+  };
+  const auto add = [&](const std::string& host, const std::string& path, std::string html) {
+    answer(
+        path,
+        [=](server_request& r) -> task<server_response> {
+          note(r, host);
+          co_return server_response{}.body(html, "text/html");
+        },
+        host);
+  };
+  const auto lead = [&](const std::string& host, const std::string& path, std::string to) {
+    answer(
+        path,
+        [=](server_request& r) -> task<server_response> {
+          note(r, host);
+          co_return server_response{302}.field("Location", to);
+        },
+        host);
+  };
+  add("a.test", "/",
+      R"(<a href="/r">r</a><a href="http://b.test/">b</a>)"
+      R"(<a href="http://d.test/">d</a><a href="http://c.test/r">c</a>)");
+  add("a.test", "/back", "");
+  lead("a.test", "/r", "http://b.test/r");
+  lead("a.test", "/start", "http://s.test/");
+  for (const char* host : {"b.test", "c.test", "d.test", "s.test"}) add(host, "/", "");
+  lead("c.test", "/r", "http://a.test/back");
+  add("b.test", "/r", "");
+  for (const char* host : {"a.test", "b.test", "c.test", "d.test"}) {
+    add(host, "/robots.txt", "");
+  }
+  lead("s.test", "/robots.txt", "http://b.test/robots.txt");
+  http::client_options client;
+  client.field("Authorization", "x").field("Accept-Language", "en");
+  for (const auto e : {external_links::check, external_links::follow}) {
+    told.clear();
+    crawled({"a.test", "a.test/start"},
+            quick()
+                .robots(true)
+                .check(check_options{}.backoff(10ms, 20ms).client(client))
+                .frontier(frontier_options{}.internal("^http://d[.]test/").external(e)));
+    EXPECT_THAT(told,
+                UnorderedElementsAre("a.test/robots.txt", "a.test/", "a.test/r", "a.test/start",
+                                     "a.test/back", "d.test/robots.txt", "d.test/"));
+  }
+}
+
 TEST_F(crawl_test, what_may_pass_is_tried_again_at_the_end) {
   page("/", R"(<a href="/once">o</a><a href="/b">b</a><a href="/never">n</a>)");
   int once = 0;
@@ -208,6 +325,19 @@ TEST_F(crawl_test, what_may_pass_is_tried_again_at_the_end) {
   EXPECT_THAT(broken(),
               ElementsAre("http://a.test/ -> http://a.test/never (503 Service Unavailable)"));
   EXPECT_EQ(report.urls, 5u);
+}
+
+TEST_F(crawl_test, the_time_of_a_host_is_that_of_each_request) {
+  answer("/", [](server_request&) -> task<server_response> {
+    co_await sleep_for(1s);
+    co_return server_response{500};
+  });
+  const auto report = crawled({"a.test"}, quick());
+  EXPECT_EQ(asked("GET a.test/"), 3);
+  ASSERT_EQ(report.hosts.size(), 1u);
+  EXPECT_EQ(report.hosts[0].requests, 3u);
+  EXPECT_LT(report.hosts[0].mean, 1100ms);
+  EXPECT_LT(report.hosts[0].slowest, 1100ms);
 }
 
 TEST_F(crawl_test, a_host_that_asks_for_a_pause_gets_it_and_no_other) {

@@ -10,6 +10,14 @@ namespace oneloop::inline v0::detail {
 namespace {
 
 constexpr std::string_view by_redirect = "redirect";
+
+/// Whoever names a start wants to know about it: one that is not asked for is bad.
+check_error not_asked(crawl_skip_reason why) {
+  std::string text{to_string(why)};
+  if (why == crawl_skip_reason::robots) text = "robots.txt denies it";
+  return {http::error_kind::forbidden, std::move(text)};
+}
+
 /// Of which is known what they were asked.
 constexpr std::size_t most_hosts = 65'536;
 
@@ -40,15 +48,16 @@ void crawl_run::count(const url_record& record) noexcept {
   for (std::size_t i = 0; i < record.skipped.size(); ++i) so_far_.skipped[i] += record.skipped[i];
 }
 
-void crawl_run::note_host(std::string_view host, const check_result& r, std::uint64_t requests) {
-  if (host.empty()) return;
+/// `spent`: in those requests, and no earlier ones.
+void crawl_run::note_host(std::string_view host, bool bad, std::uint64_t requests, duration spent) {
+  if (host.empty() || requests == 0) return;
   const auto known = hosts_.find(std::string{host});
   if (known == hosts_.end() && hosts_.size() >= most_hosts) return;
   auto& h = known != hosts_.end() ? known->second : hosts_[std::string{host}];
   h.requests += requests;
-  h.bad += r.error ? 1 : 0;
-  h.total += r.times.total;
-  h.slowest = std::max(h.slowest, r.times.total);
+  h.bad += bad ? 1 : 0;
+  h.total += spent;
+  h.slowest = std::max(h.slowest, spent / static_cast<duration::rep>(requests));
 }
 
 void crawl_run::settle(url_id id, check_result r, url_record record, outcome& out) {
@@ -111,6 +120,16 @@ void crawl_run::keep_for_other_days(const verdict& v) {
 /// It is not asked for.
 void crawl_run::skip(url_id id, crawl_skip_reason why, outcome& out) {
   frontier_->done(id);
+  if (ledger_[id].start != 0) {
+    check_result r{name_of(id)};
+    r.error = not_asked(why);
+    return settle(id, std::move(r), {}, out);
+  }
+  leave_out(id, why, out);
+}
+
+/// Nor is it bad.
+void crawl_run::leave_out(url_id id, crawl_skip_reason why, outcome& out) {
   verdict v{id, check_result{name_of(id)}, {}};
   v.skipped = why;
   v.kept = false;
@@ -129,22 +148,29 @@ crawl_run::verdict crawl_run::end_of_move(url_id from, const pending_move& p) {
   url_record record;
   url_id at = from;
   int last = 0;
+  bool too_many = false;
   while (const auto* next = ledger_.moved(at)) {
     if (at == from) record.moved = *next;
+    too_many = r.redirects.size() == settings_.max_redirects && next->status != 0;
+    if (too_many) break;
     last = next->status;
     if (last != 0) r.redirects.push_back({last, name_of(at), name_of(next->to)});
     at = next->to;
   }
   const auto end = ledger_[at];
   r.final_url = name_of(at);
-  r.ok = end.ok != 0 || end.skipped != 0;
-  r.status = end.skipped != 0 ? last : end.status;
-  if (r.redirects.size() > settings_.max_redirects) {
-    r.ok = false;
+  const bool unknown = end.skipped != 0 && ledger_[from].start != 0;
+  r.ok = !too_many && !unknown && (end.ok != 0 || end.skipped != 0);
+  r.status = too_many || end.skipped != 0 ? last : end.status;
+  if (too_many) {
     r.error.emplace(http::error_kind::redirect,
                     "more than " + std::to_string(settings_.max_redirects) + " redirects");
   } else if (!r.ok) {
-    r.error = ledger_.bad(at).error;
+    const auto why =
+        unknown ? not_asked(static_cast<crawl_skip_reason>(end.why)) : ledger_.bad(at).error;
+    std::string message = why.message();
+    if (last != 0) message.append(", after a redirect to ").append(r.final_url);
+    r.error.emplace(why.kind(), std::move(message));
   }
   return verdict{from, std::move(r), std::move(record)};
 }
@@ -234,8 +260,6 @@ task<crawl_report> crawl_run::report() {
   constexpr auto every = ~std::uint64_t{0};
   crawl_report r = so_far_;
   r.elapsed = loop_.now() - begun_;
-  r.skipped[static_cast<std::size_t>(crawl_skip_reason::limit)] +=
-      frontier_->statistics().over_limit;
   std::vector<url_id> ids;
   for (const auto& [id, why] : ledger_.all_bad()) ids.push_back(id);
   std::ranges::sort(ids);

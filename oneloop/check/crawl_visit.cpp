@@ -137,8 +137,10 @@ task<bool> crawl_run::look_in_cache(url_id id) {
   co_return true;
 }
 
-task<html::document> crawl_run::document_of(html::media media, std::string text, url base) const {
+task<html::document> crawl_run::document_of(html::media media, std::string text, url base,
+                                            bool of_file) const {
   html::options how;
+  how.perhaps_utf8 = of_file;
   how.charset = std::move(media.charset);
   how.code_blocks = settings_.code_blocks;
   std::optional<html::document> d;
@@ -164,15 +166,17 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   inquiry i{target};
   i.method = whole ? check_method::get : settings_.method;
   i.follow = in_one_go_.contains(id);
+  i.stranger = is_stranger(id);
   i.patient = r.attempts <= settings_.retries.retries;
   i.accept = &settings_.accepted(host);
   if (whole) i.body = [&body](http::response& from) { return body.take(from); };
   if (const auto jar = jars_.find(id); jar != jars_.end()) i.cookies = jar->second;
   auto trying = probe_.try_once(r, i);
   const auto tried = co_await std::move(trying);
-  r.times.total = spent + (loop_.now() - begun);
+  const duration took = loop_.now() - begun;
+  r.times.total = spent + took;
   turn.end();
-  note_host(host, r, 1);
+  note_host(host, r.error.has_value(), 1, took);
 
   const auto next = settings_.retries.after_try(loop_, r, tried);
   if (next.pause) {
@@ -191,7 +195,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
       r.ok && !document && !(whole && i.got) && may_be_document(i.content_type, target);
   if (may_be && wants_body(id)) {
     // That was found out after it had been asked by HEAD.
-    limiter_.push(host, id);
+    queue(id, target);
     co_return;
   }
   url_record record;
@@ -201,7 +205,8 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
   if (document) {
     const reading_as how{body.media.kind};
     auto base = url::parse(i.follow ? r.final_url : frontier_->said(id));
-    auto reading = document_of(std::move(body.media), std::move(body.text), base ? *base : target);
+    auto reading =
+        document_of(std::move(body.media), std::move(body.text), base ? *base : target, false);
     const auto d = co_await std::move(reading);
     if (!late) frontier_->done(id);
     read(id, std::move(r), std::move(record), d, how, out);
@@ -209,7 +214,7 @@ task<> crawl_run::visit_url(url_id id, url target, host_limiter::turn& turn) {
     give_up_late(id, out);
   } else if (i.moved) {
     if (!moved(id, std::move(r), *std::move(i.moved), &i, out)) {
-      limiter_.push(host, id);
+      queue(id, target);
       co_return;
     }
     frontier_->done(id);
@@ -242,17 +247,17 @@ task<> crawl_run::visit_file(url_id id, url target) {
     r.error.emplace(error_kind::too_large,
                     "a page of more than " + std::to_string(settings_.max_page) + " bytes");
   } else if (!r.ok) {
-    r.error.emplace(error_kind::unreachable, answer.error.message());
+    r.error.emplace(error_kind::missing, answer.error.message());
   }
   url_record record;
   outcome out;
   if (r.ok && answer.media != document_kind::none) {
     auto base = url::parse(frontier_->said(id));
     const bool local = base->scheme() == "file";
-    if (local && settings_.base) base = *settings_.base;
+    if (local) base = settings_.base ? *settings_.base : base_of_path(*path_of_url(*base));
     html::media media;
     media.kind = answer.media;
-    auto reading = document_of(std::move(media), std::move(answer.text), *std::move(base));
+    auto reading = document_of(std::move(media), std::move(answer.text), *std::move(base), true);
     const auto d = co_await std::move(reading);
     if (ledger_[id].late == 0) frontier_->done(id);
     read(id, std::move(r), std::move(record), d, {answer.media, local}, out);
@@ -315,9 +320,9 @@ bool crawl_run::moved(url_id id, check_result r, url to, const inquiry* i, outco
   }
   const url_id target = *claim.id;
   if (claim.fresh) ledger_.led_by(target, hops);
-  ledger_.move(id, {target, status});
   url_record record;
-  record.moved = url_move{target, status};
+  record.moved = url_move{target, status, std::string{to.fragment().value_or("")}};
+  ledger_.move(id, *record.moved);
   want(target, ledger_[id].navigated != 0, ledger_[id].anchors != 0, record);
   const pending_move p{static_cast<std::uint32_t>(r.attempts), r.times.total};
   if (ledger_[target].settled != 0) {

@@ -16,6 +16,7 @@
 namespace oneloop::inline v0 {
 
 using detail::patterns;
+using detail::shortened;
 using detail::spelled;
 using detail::spelling;
 using detail::text_tree;
@@ -115,13 +116,6 @@ std::string without_fragment(const url& u) {
   return f ? u.href().substr(0, u.href().size() - f->size() - 1) : u.href();
 }
 
-std::string shortened(std::string_view text, std::size_t most) {
-  if (text.size() <= most) return std::string{text};
-  auto end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return std::string{text.substr(0, end)}.append("...");
-}
-
 constexpr std::size_t most_text = 200;  // of a source
 constexpr std::uint32_t none = ~std::uint32_t{0};
 
@@ -176,7 +170,8 @@ struct frontier::state {
   frontier_options options;
   patterns include, exclude, internal;
   std::unordered_set<std::string> site;
-  text_tree texts;  // its values: ids
+  std::unordered_set<std::string> given;  // origins of start pages, and theirs by https
+  text_tree texts;                        // its values: ids
   std::vector<record> records;
   std::vector<kept_source> sources;
   std::uint32_t unused_source = none;
@@ -186,6 +181,7 @@ struct frontier::state {
   std::vector<kept_edge> edges;
   std::unordered_map<std::uint64_t, std::uint32_t> alike;  // by the hash of the likeness
   std::size_t waiting = 0, running = 0, expanding = 0, over_limit = 0;
+  std::vector<url_id> left_out;
   std::uint64_t pages = 0, links = 0;
   frontier_changes news;
 
@@ -364,6 +360,7 @@ struct frontier::state {
       if (r.taken != 0) continue;
       if (r.followed != 0 && options.limit_ && pages >= *options.limit_) {
         ++over_limit;
+        left_out.push_back(id);
         continue;
       }
       return id;
@@ -384,6 +381,10 @@ url_claim frontier::start(const url& page) {
     return {{}, false, url_refusal::scheme};
   }
   s.add_site(page);
+  if (page.is_http()) {
+    s.given.insert(page.origin());
+    s.given.insert("https://" + page.host_header());
+  }
   return s.take(page, 0, true, true);
 }
 
@@ -422,6 +423,8 @@ std::optional<url_id> frontier::next() {
   return id;
 }
 
+std::vector<url_id> frontier::left_out() { return std::exchange(state_->left_out, {}); }
+
 void frontier::done(url_id id) {
   state& s = *state_;
   auto& r = s.records.at(id);
@@ -434,6 +437,9 @@ std::string frontier::said(url_id id) const { return state_->texts[state_->recor
 std::uint32_t frontier::depth(url_id id) const { return state_->records.at(id).depth; }
 bool frontier::follows(url_id id) const { return state_->follows(state_->records.at(id)); }
 bool frontier::internal(url_id id) const { return state_->records.at(id).followed != 0; }
+bool frontier::given(const url& u) const {
+  return state_->given.contains(u.origin()) || state_->internal.match(without_fragment(u));
+}
 std::uint32_t frontier::links_to(url_id id) const { return state_->records.at(id).links; }
 
 std::optional<url_id> frontier::find(const url& u) const {

@@ -223,6 +223,8 @@ class ONELOOP_API frontier {
   /// The next URL to be asked, each once; nothing while there is none, which is the end when
   /// nothing is `running`.
   std::optional<url_id> next();
+  /// Those that `next` has passed over since the last call, because of `limit`.
+  [[nodiscard]] std::vector<url_id> left_out();
   /// Of one that was handed out: it was asked, and its links are claimed.
   void done(url_id id);
 
@@ -233,6 +235,9 @@ class ONELOOP_API frontier {
   [[nodiscard]] bool follows(url_id id) const;
   /// Of the site (or everything is: external_links::follow).
   [[nodiscard]] bool internal(url_id id) const;
+  /// Of the site as it was given: on the host of a start page (not by http if that was https), or
+  /// one that an `internal` pattern matches. Others are not to be told what is secret.
+  [[nodiscard]] bool given(const url& u) const;
   /// Whether it was claimed, and as what.
   [[nodiscard]] std::optional<url_id> find(const url& u) const;
   /// Links to it that were claimed, remembered ones and others; a start is none, nor a redirect.

@@ -37,7 +37,8 @@ static_assert(crawl_skip_reasons <= 16);
 /// Where a URL redirects to.
 struct url_move {
   url_id to;
-  int status;  // 0: of a directory to its index
+  int status;         // 0: of a directory to its index
+  std::string place;  // the fragment that it names itself
 };
 
 /// A redirect whose end is not known yet: what its own try was.
@@ -60,33 +61,29 @@ class crawl_ledger {
   }
   [[nodiscard]] std::size_t size() const noexcept { return marks_.size(); }
 
+  /// Redirects are in no circle: see `circle`.
   void move(url_id from, url_move m) {
     (*this)[from].moved = 1;
     moves_.insert_or_assign(from, m);
+    ahead_.insert_or_assign(from, m.to);
   }
   [[nodiscard]] const url_move* moved(url_id id) const noexcept {
     const auto found = moves_.find(id);
     return found == moves_.end() ? nullptr : &found->second;
   }
-  /// Where redirects from here lead in the end, as far as is known.
-  [[nodiscard]] url_id end_of(url_id id) const noexcept {
-    // In a circle it ends where it began or, at the latest, when it has seen every redirect.
-    url_id at = id;
-    for (std::size_t n = 0; n <= moves_.size(); ++n) {
-      const auto* next = moved(at);
-      if (next == nullptr || next->to == id) break;
-      at = next->to;
+  /// Where redirects from here lead in the end, as far as is known. What it walks it need not walk
+  /// again: however many ask for the end of a long chain, that is linear.
+  [[nodiscard]] url_id end_of(url_id id) {
+    url_id end = id;
+    for (auto at = ahead_.find(end); at != ahead_.end(); at = ahead_.find(end)) end = at->second;
+    for (auto at = ahead_.find(id); at != ahead_.end(); at = ahead_.find(id)) {
+      id = std::exchange(at->second, end);
+      if (id == end) break;
     }
-    return at;
+    return end;
   }
-  /// Would a redirect from `from` to `to` close a circle?
-  [[nodiscard]] bool circle(url_id from, url_id to) const noexcept {
-    for (const url_move* next = nullptr; to != from; to = next->to) {
-      next = moved(to);
-      if (next == nullptr) return false;
-    }
-    return true;
-  }
+  /// Would a redirect from `from`, which has led nowhere yet, to `to` close a circle?
+  [[nodiscard]] bool circle(url_id from, url_id to) { return end_of(to) == from; }
 
   /// `from` has its verdict when `to` has one.
   void wait(url_id from, url_id to, pending_move p) { waiting_.emplace(to, std::pair{from, p}); }
@@ -128,6 +125,7 @@ class crawl_ledger {
  private:
   std::vector<url_mark> marks_;
   std::unordered_map<url_id, url_move> moves_;
+  std::unordered_map<url_id, url_id> ahead_;  // of redirects: nearer to the end
   std::unordered_multimap<url_id, std::pair<url_id, pending_move>> waiting_;
   std::unordered_map<url_id, std::size_t> hops_;
   std::unordered_map<url_id, bad_url> bad_;

@@ -17,6 +17,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Nobody has a host of this name (RFC 6761), so nobody links to it.
+constexpr std::string_view site_of_files = "https://site-of-files.invalid";
+constexpr std::string_view machine = "/this-machine";  // below it
+
+/// As it is written in a URL.
+std::string encoded(std::string_view path) {
+  std::string text;
+  for (const char c : path) {
+    if (c == '%' || c == '\\') {
+      text += c == '%' ? "%25" : "%5C";
+    } else {
+      text += percent_encode(std::string_view{&c, 1}, percent_set::path);
+    }
+  }
+  return text;
+}
+
+url url_of(std::string_view before, std::string_view path) {
+  auto u = url::parse(std::string{before} + encoded(path));
+  if (!u) throw error{u.error(), std::string{path} + ": " + u.error().message()};
+  return *std::move(u);
+}
+
 bool inside(std::string_view path, std::string_view directory) noexcept {
   return path.starts_with(directory) &&
          (path.size() == directory.size() || path[directory.size()] == '/');
@@ -86,18 +109,10 @@ std::error_code read_all(int fd, std::uint64_t size, std::string& to) {
 
 }  // namespace
 
-url url_of_path(std::string_view path) {
-  std::string text{"file://"};
-  for (const char c : path) {
-    if (c == '%' || c == '\\') {
-      text += c == '%' ? "%25" : "%5C";
-    } else {
-      text += percent_encode(std::string_view{&c, 1}, percent_set::path);
-    }
-  }
-  auto u = url::parse(text);
-  if (!u) throw error{u.error(), std::string{path} + ": " + u.error().message()};
-  return *std::move(u);
+url url_of_path(std::string_view path) { return url_of("file://", path); }
+
+url base_of_path(std::string_view path) {
+  return url_of(std::string{site_of_files}.append(machine), path);
 }
 
 std::optional<std::string> path_of_url(const url& u) {
@@ -113,7 +128,13 @@ void local_site::root_dir(const std::string& directory) {
   if (!fs::is_directory(*root_dir_ + "/", ignored)) {
     fail(directory, std::make_error_code(std::errc::not_a_directory));
   }
-  roots_.push_back({*root_dir_, without_slash(directory) + "/", true});
+  add_root(*root_dir_, without_slash(directory) + "/", true);
+}
+
+/// Under the name by which it was given first.
+void local_site::add_root(const std::string& path, std::string prefix, bool directory) {
+  auto& known = roots_.try_emplace(path, root{std::move(prefix), false}).first->second;
+  known.directory = known.directory || directory;
 }
 
 std::optional<std::vector<std::string>> local_site::add(const std::string& given) {
@@ -122,9 +143,9 @@ std::optional<std::vector<std::string>> local_site::add(const std::string& given
   if (!fs::exists(status)) return {};
   std::vector<std::string> documents;
   if (fs::is_directory(status)) {
-    root r{real_path(given), without_slash(given) + "/", true};
-    collect(r.path.empty() ? "/" : r.path, r.path, 0, documents);
-    roots_.push_back(std::move(r));
+    const std::string real = real_path(given);
+    collect(real.empty() ? "/" : real, real, 0, documents);
+    add_root(real, without_slash(given) + "/", true);
     return documents;
   }
   // Beside it, by its real name; a link is a document under the name that was given.
@@ -132,41 +153,64 @@ std::optional<std::vector<std::string>> local_site::add(const std::string& given
   const std::string directory = slash == given.npos ? "" : given.substr(0, slash + 1);
   const std::string real = real_path(directory.empty() ? "." : directory);
   documents.push_back(real + "/" + given.substr(directory.size()));
-  roots_.push_back({real, directory, false});
+  add_root(real, directory, false);
   return documents;
 }
 
-const local_site::root* local_site::root_around(std::string_view path) const {
-  const root* best = nullptr;
-  for (const auto& r : roots_) {
-    if (inside(path, r.path) && (best == nullptr || r.path.size() > best->path.size())) best = &r;
+template <class F>
+void local_site::roots_around(std::string_view path, F f) const {
+  while (true) {
+    const auto found = roots_.find(path);
+    if (found != roots_.end() && f(found->first, found->second)) return;
+    const auto slash = path.rfind('/');
+    if (slash == path.npos) return;
+    path = path.substr(0, slash);
   }
-  return best;
 }
 
 std::string local_site::name_of(std::string_view path) const {
-  const root* r = root_around(path);
-  if (r == nullptr) return std::string{path};
-  return r->prefix + std::string{path.substr(std::min(path.size(), r->path.size() + 1))};
+  std::string name{path};
+  roots_around(path, [&](const std::string& real, const root& r) {
+    name = r.prefix + std::string{path.substr(std::min(path.size(), real.size() + 1))};
+    return true;
+  });
+  return name;
 }
 
-std::optional<std::string> local_site::root_of(std::string_view path) const {
-  if (root_dir_) return root_dir_;
-  const root* best = nullptr;
-  for (const auto& r : roots_) {
-    if (r.directory && inside(path, r.path) &&
-        (best == nullptr || r.path.size() < best->path.size())) {
-      best = &r;
-    }
+std::string local_site::root_of(std::string_view path) const {
+  if (root_dir_) return *root_dir_;
+  std::string outermost;
+  roots_around(path, [&](const std::string& real, const root& r) {
+    if (r.directory) outermost = real;
+    return false;
+  });
+  return outermost;
+}
+
+std::expected<url, std::error_code> local_site::place_of(const url& target,
+                                                         std::string_view document) const {
+  const bool of_files = target.origin() == site_of_files;
+  if (!of_files && target.scheme() != "file") return target;
+  std::string text{"file://"};
+  std::string_view path = target.path();
+  if (!of_files) {
+    text.append(target.host());
+  } else if (inside(path, machine)) {
+    path.remove_prefix(machine.size());
+  } else {
+    text.append(encoded(root_of(document)));
   }
-  if (best == nullptr) return {};
-  return best->path;
+  text.append(path);
+  if (const auto f = target.fragment()) text.append("#").append(*f);
+  return url::parse(text);
 }
 
 bool local_site::may_read(const std::string& path) const {
   std::error_code why;
   const auto real = fs::canonical(path, why);
-  return !why && root_around(real.string()) != nullptr;
+  bool found = false;
+  if (!why) roots_around(real.string(), [&](const auto&, const auto&) { return found = true; });
+  return found;
 }
 
 local_answer local_site::look(const std::string& path, bool wanted, std::uint64_t most) const {

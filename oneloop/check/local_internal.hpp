@@ -7,6 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +24,10 @@ namespace oneloop::inline v0::detail {
 url url_of_path(std::string_view path);
 /// Nothing for a URL of another host, or with a zero byte in it.
 std::optional<std::string> path_of_url(const url& u);
+/// What links of the document at a path are resolved against: a URL of https, as it will have one.
+/// Where it stands on this machine is below the top of that, so that "../" leads anywhere, and what
+/// leads to the top, however that is written, leads to the root of the site.
+url base_of_path(std::string_view path);
 
 /// What was found at a path.
 struct local_answer {
@@ -49,21 +56,27 @@ class local_site {
   [[nodiscard]] bool empty() const noexcept { return roots_.empty(); }
   /// The name for people: "docs/a.md".
   [[nodiscard]] std::string name_of(std::string_view path) const;
-  /// The directory that "/" means in this document, or nothing: the machine's.
-  [[nodiscard]] std::optional<std::string> root_of(std::string_view path) const;
+  /// Where a link leads that was resolved against base_of_path(document): another URL stays as it
+  /// is. Queries say nothing about files.
+  [[nodiscard]] std::expected<url, std::error_code> place_of(const url& target,
+                                                             std::string_view document) const;
   /// Looks at a path, and reads it if it is a document of the site and `wanted`. On a thread.
   [[nodiscard]] local_answer look(const std::string& path, bool wanted, std::uint64_t most) const;
 
  private:
   struct root {
-    std::string path;    // real and whole, without a slash at the end
     std::string prefix;  // what people see in place of it and a slash: "docs/", ""
     bool directory;      // that was given as such
   };
+  /// The directory that "/" means in this document; "": the machine's.
+  [[nodiscard]] std::string root_of(std::string_view path) const;
+  void add_root(const std::string& path, std::string prefix, bool directory);
   [[nodiscard]] bool may_read(const std::string& path) const;
-  [[nodiscard]] const root* root_around(std::string_view path) const;
+  /// Calls f(path, root) for those around a path, the innermost first, until it gives true.
+  template <class F>
+  void roots_around(std::string_view path, F f) const;
 
-  std::vector<root> roots_;
+  std::map<std::string, root, std::less<>> roots_;  // by real paths without a slash at the end
   std::optional<std::string> root_dir_;
 };
 

@@ -27,21 +27,14 @@ using http::error_kind;
 
 /// A body is read up to this size.
 constexpr std::uint64_t enough = http::client_options::default_max_body;
+/// Heads are taken up to this size: browsers take that much, so it is no fault of a link.
+constexpr std::size_t most_head = std::size_t{256} * 1024;
 /// Where the head of a response says all, so much of its body is read, for so long, that its
 /// connection can be used again.
 constexpr std::uint64_t enough_after_head = std::uint64_t{64} * 1024;
 constexpr duration soon_after_head = std::chrono::seconds{1};
 /// While this process has no descriptor left, a try waits so long for one and tries again.
 constexpr duration descriptor_wait = std::chrono::milliseconds{50};
-
-std::string status_line(int status, std::string_view reason) {
-  // The peer's own words tell nothing reliable (RFC 9112, 4): they stand in for a status without a
-  // usual text only.
-  if (const auto usual = http::reason_phrase(status); !usual.empty()) reason = usual;
-  std::string text = std::to_string(status);
-  if (!reason.empty()) text.append(" ").append(reason);
-  return text;
-}
 
 bool out_of_descriptors(const error& e) {
   return e.code() == system_code(EMFILE) || e.code() == system_code(ENFILE);
@@ -84,6 +77,15 @@ task<> read(http::response& from, std::uint64_t limit) {
 
 }  // namespace
 
+std::string status_line(int status, std::string_view reason) {
+  // The peer's own words tell nothing reliable (RFC 9112, 4): they stand in for a status without a
+  // usual text only.
+  if (const auto usual = http::reason_phrase(status); !usual.empty()) reason = usual;
+  std::string text = std::to_string(status);
+  if (!reason.empty()) text.append(" ").append(reason);
+  return text;
+}
+
 bool may_pass(const http::http_error& e) {
   switch (e.kind()) {
     case error_kind::timeout:
@@ -119,7 +121,7 @@ void forget(check_result& r) {
 check_probe::check_probe(const check_options& options, connections after)
     : options_{options}, client_{[&] {
         http::client_options o{options.client_};
-        o.total_timeout(options.timeout_);
+        o.total_timeout(options.timeout_).max_head(most_head);
         if (after == connections::closed) o.idle_timeout(duration::zero());
         return o;
       }()} {}
@@ -182,7 +184,7 @@ task<check_probe::answer> check_probe::ask_once(check_result& r, inquiry& i, con
   i.moved.reset();
   i.content_type.clear();
   http::request what{method, i.target};
-  what.follow(i.follow).cookies(i.cookies);
+  what.follow(i.follow).cookies(i.cookies).to_stranger(i.stranger);
   i.got = what.method() == "GET";
   answer a;
   std::optional<http::response> response;

@@ -27,12 +27,16 @@ struct probe_outcome {
 bool may_pass(const http::http_error& e);
 bool may_pass(int status);
 
+/// "404 Not Found"
+std::string status_line(int status, std::string_view reason);
+
 /// One try, in other ways than check_options have it: for crawls.
 struct inquiry {
   explicit inquiry(url u) : target{std::move(u)} {}
   url target;  // in place of the result's url
   check_method method = check_method::automatic;
   bool follow = true;                  // else a redirect is found in `moved`
+  bool stranger = false;               // who is told nothing secret
   bool patient = false;                // where HEAD is told to wait, GET is not asked at once
   const status_set* accept = nullptr;  // that are OK
   std::shared_ptr<http::cookie_jar> cookies;  // a new one, if it is null

@@ -73,9 +73,10 @@ std::expected<rate_rule, std::string> rate_rule::parse(std::string_view text) {
   double times = 0;
   const char* const end = text.data() + slash;
   const auto read = std::from_chars(text.data() + equals + 1, end, times, std::chars_format::fixed);
-  if (read.ec != std::errc{} || read.ptr != end || !(times >= 1e-6) || !(times <= 1e9)) {
+  if (read.ec != std::errc{} || read.ptr != end) {
     return wrong("no number between \"=\" and \"/\"");
   }
+  if (!(times >= 1e-6) || !(times <= 1e9)) return wrong("must be from 0.000001 to 1000000000");
   double seconds = 0;
   switch (text.back()) {
     case 's': seconds = 1; break;

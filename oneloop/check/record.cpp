@@ -45,12 +45,13 @@ std::string url_record::bytes() const {
   wire_writer to;
   to.put(format);
   to.put(read | asked << 1 | not_read << 2 | from_cache << 3 | pending << 4 |
-         moved.has_value() << 5 | anchors.has_value() << 6);
+         moved.has_value() << 5 | anchors.has_value() << 6 | (moved && !moved->place.empty()) << 7);
   to.put(links);
   to.put(std::string_view{content_type});
   if (moved) {
     to.put(moved->to);
     to.put(moved->status);
+    if (!moved->place.empty()) to.put(std::string_view{moved->place});
   }
   to.put(skipped.size());
   for (const auto n : skipped) to.put(n);
@@ -89,6 +90,7 @@ url_record url_record::of(std::string_view bytes) {
     r.moved.emplace();
     from.get(r.moved->to);
     from.get(r.moved->status);
+    if ((flags & 128U) != 0) from.get(r.moved->place);
   }
   const auto reasons = from.get<std::size_t>();
   for (std::size_t i = 0; i < reasons; ++i) {

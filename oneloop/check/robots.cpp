@@ -210,9 +210,13 @@ struct robots_cache::state {
   std::unordered_map<std::string, entry_ref> origins;
   std::deque<std::pair<std::string, entry_ref>> answered;  // the oldest first
 
-  static task<> fetch(state* self, std::string origin, entry_ref e);
-  task<> ask(const std::string& origin, robots_file& file);
-  task<std::optional<duration>> ask_once(const std::string& origin, robots_file& file);
+  struct asked {
+    std::string origin;
+    bool stranger;
+  };
+  static task<> fetch(state* self, asked whom, entry_ref e);
+  task<> ask(const asked& whom, robots_file& file);
+  task<std::optional<duration>> ask_once(const asked& whom, robots_file& file);
   task<> take_answer(http::response& response, robots_file& file);
   void remember(const std::string& origin, const entry_ref& e);
   void forget(const std::string& origin, const entry_ref& e) {
@@ -237,7 +241,7 @@ void settle(robots_file& file, robots_file::answer said) {
 }  // namespace
 
 /// One for all that wait: nobody's cancel but the nursery's reaches it.
-task<> robots_cache::state::fetch(state* self, std::string origin, entry_ref e) {
+task<> robots_cache::state::fetch(state* self, asked whom, entry_ref e) {
   const struct leaving {
     state& self;
     const std::string& origin;
@@ -246,12 +250,12 @@ task<> robots_cache::state::fetch(state* self, std::string origin, entry_ref e) 
       if (!e->file) self.forget(origin, e);
       e->done.set();
     }
-  } at_end{*self, origin, e};
+  } at_end{*self, whom.origin, e};
   auto file = std::make_shared<robots_file>();
-  auto asking = self->ask(origin, *file);
+  auto asking = self->ask(whom, *file);
   co_await std::move(asking);
   e->file = std::move(file);
-  self->remember(origin, e);
+  self->remember(whom.origin, e);
 }
 
 void robots_cache::state::remember(const std::string& origin, const entry_ref& e) {
@@ -265,11 +269,11 @@ void robots_cache::state::remember(const std::string& origin, const entry_ref& e
   }
 }
 
-task<> robots_cache::state::ask(const std::string& origin, robots_file& file) {
+task<> robots_cache::state::ask(const asked& whom, robots_file& file) {
   loop& here = *context::current().home();
   for (int attempts = 1;; ++attempts) {
     file = robots_file{};
-    auto asking = ask_once(origin, file);
+    auto asking = ask_once(whom, file);
     auto wait = co_await std::move(asking);
     if (!wait || attempts > options.retries_) break;
     if (*wait > check_limits::max_wait) break;
@@ -282,16 +286,16 @@ task<> robots_cache::state::ask(const std::string& origin, robots_file& file) {
 
 /// Gives how long to wait before it is asked again, zero if the server does not say, nothing if
 /// another try would not do better.
-task<std::optional<duration>> robots_cache::state::ask_once(const std::string& origin,
-                                                            robots_file& file) {
+task<std::optional<duration>> robots_cache::state::ask_once(const asked& whom, robots_file& file) {
   std::optional<duration> again;
   bool in_time = true;
   try {
     in_time = co_await move_on_after(options.timeout_, [&]() -> task<> {
-      url target = *url::parse(origin + "/robots.txt");
+      url target = *url::parse(whom.origin + "/robots.txt");
+      bool stranger = whom.stranger;
       for (int redirects = 0; redirects <= max_redirects; ++redirects) {
         http::request question{"GET", target};
-        question.follow(false).fields().set("User-Agent", options.agent_);
+        question.follow(false).to_stranger(stranger).fields().set("User-Agent", options.agent_);
         auto sending = client.send(std::move(question));
         auto response = co_await std::move(sending);
         file.status = response.status();
@@ -306,6 +310,7 @@ task<std::optional<duration>> robots_cache::state::ask_once(const std::string& o
         }
         auto next = response.final_url().resolve(*location);
         if (!next || !next->is_http()) co_return;
+        stranger = stranger || next->origin() != target.origin();
         target = *std::move(next);
       }
     });
@@ -321,7 +326,7 @@ task<std::optional<duration>> robots_cache::state::ask_once(const std::string& o
   }
   if (!in_time) {
     file.error.emplace(http::error_kind::timeout,
-                       "GET " + origin + "/robots.txt: no answer in time");
+                       "GET " + whom.origin + "/robots.txt: no answer in time");
     again = duration::zero();
   }
   if (file.error) settle(file, robots_file::answer::unreachable);
@@ -331,7 +336,8 @@ task<std::optional<duration>> robots_cache::state::ask_once(const std::string& o
 task<> robots_cache::state::take_answer(http::response& response, robots_file& file) {
   if (file.status >= 500) {
     std::string why = "GET ";
-    why.append(response.final_url().display()).append(": ").append(std::to_string(file.status));
+    why.append(response.final_url().display()).append(": ");
+    why.append(detail::status_line(file.status, response.reason()));
     file.error.emplace(http::error_kind::status, why);
   }
   if (file.status / 100 != 2) co_return;
@@ -361,14 +367,15 @@ std::shared_ptr<const robots_file> robots_cache::known(const url& page) const {
   return e->file;
 }
 
-task<std::shared_ptr<const robots_file>> robots_cache::get(url page) {
+task<std::shared_ptr<const robots_file>> robots_cache::get(url page, bool stranger) {
   state::entry_ref e;
   if (page.is_http()) {
     std::string origin = page.origin();
     auto& known = state_->origins[origin];  // null until the fetch has begun
     if (!known || (known->file && known->good_until <= context::current().home()->now())) {
       e = std::make_shared<state::entry>();
-      state_->fetches.start(named{"robots.txt", state::fetch}, state_.get(), std::move(origin), e);
+      state_->fetches.start(named{"robots.txt", state::fetch}, state_.get(),
+                            state::asked{std::move(origin), stranger}, e);
       known = e;
     } else {
       e = known;

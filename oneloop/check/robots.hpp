@@ -155,8 +155,9 @@ class ONELOOP_API robots_cache {
   robots_cache& operator=(const robots_cache&) = delete;
 
   /// What the origin of `page` says; everything is allowed where it is not http or https. Never
-  /// null. Throws closed_error if the nursery was cancelled meanwhile.
-  [[nodiscard]] task<std::shared_ptr<const robots_file>> get(url page);
+  /// null. A `stranger` is told nothing secret (http::request::to_stranger) if it is asked now.
+  /// Throws closed_error if the nursery was cancelled meanwhile.
+  [[nodiscard]] task<std::shared_ptr<const robots_file>> get(url page, bool stranger = false);
 
   /// What it remembers of that page's origin; null if it would have to ask.
   [[nodiscard]] std::shared_ptr<const robots_file> known(const url& page) const;

@@ -87,6 +87,15 @@ const status_set& crawl_settings::accepted(std::string_view host) const noexcept
   return rule == accept.end() ? check.accept_ : rule->second;
 }
 
+std::optional<crawl_skip_reason> crawl_settings::unasked(std::string_view scheme) const noexcept {
+  if (scheme == "mailto") return mail ? std::nullopt : std::optional{crawl_skip_reason::mail};
+  if (scheme == "tel")
+    return telephone ? std::nullopt : std::optional{crawl_skip_reason::telephone};
+  const auto& asked = frontier.schemes_;
+  if (scheme.empty() || std::ranges::find(asked, scheme) != asked.end()) return {};
+  return crawl_skip_reason::scheme;
+}
+
 robots_options crawl_settings::robots_how() const {
   return robots_options{}
       .agent(agent)

@@ -26,6 +26,8 @@ class crawl_settings {
 
   /// Statuses that are fine on this host.
   [[nodiscard]] const status_set& accepted(std::string_view host) const noexcept;
+  /// Why nobody looks at links of this scheme, if so, whatever else they say.
+  [[nodiscard]] std::optional<crawl_skip_reason> unasked(std::string_view scheme) const noexcept;
   /// What is asked for in place of a URL.
   [[nodiscard]] std::string remapped(const std::string& u) const {
     return remap.empty() ? u : remap.apply(u);

@@ -3,6 +3,7 @@
 // check/.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,6 +31,14 @@ inline std::string spelled(std::string_view text, spelling s) {
   result.reserve(text.size());
   speller{s}.add(result, text);
   return result;
+}
+
+/// So many bytes of it at most, whole characters, and "..." in place of the rest.
+inline std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string{text};
+  auto end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return std::string{text.substr(0, end)}.append("...");
 }
 
 }  // namespace oneloop::inline v0::detail

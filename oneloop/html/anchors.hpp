@@ -15,11 +15,22 @@
 namespace oneloop::inline v0::html {
 
 /// Every id of a document, and the names of its <a> elements. A value; a read from several threads
-/// at once is fine.
+/// at once is fine. Cost: O(log n) a name and a question.
 class ONELOOP_API anchor_set {
+  /// Whatever the case of ASCII letters; equal ones by their bytes.
+  struct ONELOOP_API order {
+    using is_transparent = void;
+    struct in_any_case {
+      std::string_view text;
+    };
+    [[nodiscard]] bool operator()(std::string_view a, std::string_view b) const noexcept;
+    [[nodiscard]] bool operator()(std::string_view a, in_any_case b) const noexcept;
+    [[nodiscard]] bool operator()(in_any_case a, std::string_view b) const noexcept;
+  };
+
  public:
   using value_type = std::string;
-  using const_iterator = std::set<std::string, std::less<>>::const_iterator;
+  using const_iterator = std::set<std::string, order>::const_iterator;
 
   /// Empty names are no anchors.
   void add(std::string_view name);
@@ -30,19 +41,19 @@ class ONELOOP_API anchor_set {
   /// before ":~:" counts.
   [[nodiscard]] bool contains(std::string_view fragment) const;
   /// The anchor that differs from `fragment` only in the case of ASCII letters, or "": for
-  /// messages. The view lives as long as the set. Cost: looks at all of them.
+  /// messages. The view lives as long as the set.
   [[nodiscard]] std::string_view find_other_case(std::string_view fragment) const;
 
   [[nodiscard]] std::size_t size() const noexcept { return names_.size(); }
   [[nodiscard]] bool empty() const noexcept { return names_.empty(); }
-  /// In order.
+  /// In order, whatever their case.
   [[nodiscard]] const_iterator begin() const noexcept { return names_.begin(); }
   [[nodiscard]] const_iterator end() const noexcept { return names_.end(); }
 
   friend bool operator==(const anchor_set&, const anchor_set&) = default;
 
  private:
-  std::set<std::string, std::less<>> names_;
+  std::set<std::string, order> names_;
 };
 
 }  // namespace oneloop::inline v0::html

@@ -1,5 +1,8 @@
 #include "oneloop/html/anchors.hpp"
 
+#include <ctime>
+#include <string>
+
 #include "oneloop/html/extract_test.hpp"
 
 namespace oneloop::html_test {
@@ -17,7 +20,7 @@ TEST(anchors, are_ids_and_the_names_of_links) {
   EXPECT_THAT(read_html("<p id=One><a name=two><a name=a&amp;b id='c d'></a><img name=no>"
                         "<svg id=s><g id=g></svg><b id=''>")
                   .anchors,
-              ElementsAre("One", "a&b", "c d", "g", "s", "two"));
+              ElementsAre("a&b", "c d", "g", "One", "s", "two"));
 }
 
 TEST(anchors, match_as_written_then_decoded_and_by_case) {
@@ -32,6 +35,22 @@ TEST(anchors, match_as_written_then_decoded_and_by_case) {
   EXPECT_FALSE(a.contains("a b"));
   EXPECT_EQ(a.find_other_case("cAsE"), "Case");
   EXPECT_EQ(a.find_other_case("none"), "");
+}
+
+TEST(anchors, another_case_is_found_without_looking_at_all_of_them) {
+  const auto took = [](int n) {
+    anchor_set a;
+    for (int i = 0; i < n; ++i) a.add("Name-" + std::to_string(i));
+    const auto begun = std::clock();  // of this process: others do not count
+    for (int i = 0; i < n; ++i) {
+      EXPECT_EQ(a.find_other_case("name-" + std::to_string(i)), "Name-" + std::to_string(i));
+      EXPECT_EQ(a.find_other_case("name-x" + std::to_string(i)), "");
+    }
+    return std::clock() - begun;
+  };
+  took(1'000);
+  const auto some = took(4'000);
+  EXPECT_LT(took(40'000), some * 40);  // ten times as many; a square would be a hundred
 }
 
 TEST(anchors, the_top_and_text_fragments_are_always_there) {

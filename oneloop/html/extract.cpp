@@ -139,7 +139,8 @@ const encoding& charset_for(document_kind kind, std::string_view bytes, const op
   if (kind == document_kind::css) said = css_charset(bytes);
   if (kind == document_kind::sitemap) said = xml_charset(bytes);
   if (said != nullptr) return *said;
-  return kind == document_kind::html ? windows_1252_encoding() : utf8_encoding();
+  const bool utf8 = kind != document_kind::html || (how.perhaps_utf8 && is_utf8(bytes));
+  return utf8 ? utf8_encoding() : windows_1252_encoding();
 }
 
 }  // namespace

@@ -52,6 +52,8 @@ struct options {
   /// Labels are those of the WHATWG Encoding Standard; others count as not given. Without any,
   /// HTML is windows-1252 and everything else UTF-8.
   std::string charset = {};
+  /// Without any, HTML is UTF-8 if its bytes are: for files, which no server says anything about.
+  bool perhaps_utf8 = false;
   /// Links inside <pre>, <code>, <samp>, <kbd>, <var>, <tt>, <listing>, <xmp>, <plaintext>: they
   /// are examples more often than not.
   bool code_blocks = false;

@@ -21,6 +21,17 @@ TEST(charset, of_html_is_windows_1252_unless_something_says_otherwise) {
   EXPECT_EQ(read(document_kind::markdown, "").charset, "UTF-8");
 }
 
+TEST(charset, of_files_is_utf8_if_their_bytes_are) {
+  const auto of = [](std::string_view text) {
+    return read(document_kind::html, text, {.perhaps_utf8 = true}).charset;
+  };
+  EXPECT_EQ(of("<p id=\"Überblick\">"), "UTF-8");
+  EXPECT_EQ(of("<p id=x>"), "UTF-8");
+  EXPECT_EQ(of("<p id='\xe9\x80'>"), "windows-1252");
+  EXPECT_EQ(of("<p id=x>\xc3"), "windows-1252");
+  EXPECT_EQ(of("<meta charset=koi8-r><p id=\"Überblick\">"), "KOI8-R");
+}
+
 TEST(charset, a_mark_outranks_the_header_and_that_outranks_meta) {
   constexpr auto meta = "<meta charset=koi8-r><a href='\xc1'>"sv;
   EXPECT_EQ(plain(meta).charset, "KOI8-R");

@@ -29,6 +29,13 @@ void repair_utf8(std::string& s) {
   if (broken) s = std::move(repaired);
 }
 
+bool is_utf8(std::string_view s) noexcept {
+  if (is_ascii(s)) return true;
+  UChar32 c = 0;
+  for (std::size_t i = 0; i < s.size() && c >= 0;) U8_NEXT(s.data(), i, s.size(), c);
+  return c >= 0;
+}
+
 void append_collapsed(std::string& to, std::string_view text, std::size_t most) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];

@@ -60,6 +60,8 @@ constexpr std::size_t strip(std::string_view& s) noexcept {
   return front;
 }
 
+/// Every byte is of a character.
+bool is_utf8(std::string_view s) noexcept;
 /// `code_point` as UTF-8; what is none becomes U+FFFD.
 void append_utf8(std::string& to, char32_t code_point);
 /// Every sequence of bytes that is no character becomes U+FFFD.

@@ -148,7 +148,8 @@ class client_options {
     user_agent_ = std::move(text);
     return *this;
   }
-  /// Our own certificate (with its chain) and its key, PEM files, for servers that ask for one.
+  /// Our own certificate (with its chain) and its key, PEM files, for servers that ask for one and
+  /// are no strangers (request::to_stranger).
   client_options& client_certificate(std::string certificate_file, std::string key_file) {
     certificate_file_ = std::move(certificate_file);
     key_file_ = std::move(key_file);
@@ -310,6 +311,14 @@ class ONELOOP_API request {
     return *this;
   }
   [[nodiscard]] std::optional<bool> decodes() const noexcept { return decode_; }
+  /// Its host is to be told nothing secret, as if a redirect from another origin led there: the
+  /// client's fields without a host stay behind (see client_options::field), and so does our
+  /// certificate, here and wherever it redirects to.
+  request& to_stranger(bool on = true) noexcept {
+    to_stranger_ = on;
+    return *this;
+  }
+  [[nodiscard]] bool goes_to_stranger() const noexcept { return to_stranger_; }
 
  private:
   std::string method_;
@@ -320,6 +329,7 @@ class ONELOOP_API request {
   std::optional<bool> decode_;
   bool follow_ = true;
   bool expect_continue_ = false;
+  bool to_stranger_ = false;
 };
 
 /// One redirect that was followed.

@@ -254,6 +254,7 @@ task<client_core::opened> client_core::follow(request r, phase_clock& clock,
                                               request_history& past) {
   redirect_trail trail{options_.max_redirects_};
   hop h{std::move(r)};
+  h.foreign = h.ask.goes_to_stranger();
   while (true) {
     cookie_jar* const jar = jar_of(h.ask);
     const auto own_cookies = h.ask.fields().joined("Cookie");
@@ -306,7 +307,7 @@ hop client_core::redirected(const hop& from, int status, const url& to) {
   } else {
     remove_content(fields);
   }
-  h.ask.cookies(was.cookies()).follow(was.follows());
+  h.ask.cookies(was.cookies()).follow(was.follows()).to_stranger(was.goes_to_stranger());
   if (const auto decode = was.decodes()) h.ask.decode(*decode);
   h.after_https = h.after_https || was.target().scheme() == "https";
   if (!same_origin(was.target(), to)) {
@@ -322,7 +323,7 @@ hop client_core::redirected(const hop& from, int status, const url& to) {
 task<client_core::opened> client_core::open(const hop& h, phase_clock& clock,
                                             request_history& past) {
   const request& r = h.ask;
-  const origin_key key = key_of(r.target());
+  const origin_key key = key_of(r);
   clock.enter(phase::queue, key.name());
   auto taking = pool::take(pool_, key);
   lease place = co_await std::move(taking);
@@ -331,7 +332,7 @@ task<client_core::opened> client_core::open(const hop& h, phase_clock& clock,
   bool fresh = !place;
   while (true) {
     if (fresh) {
-      auto dialing = dial(r.target(), clock, times);
+      auto dialing = dial(r, clock, times);
       auto made = co_await std::move(dialing);
       place.adopt(std::move(made));
     }
@@ -360,7 +361,8 @@ task<client_core::opened> client_core::open(const hop& h, phase_clock& clock,
   }
 }
 
-origin_key client_core::key_of(const url& to) const {
+origin_key client_core::key_of(const request& r) const {
+  const url& to = r.target();
   origin_key key;
   key.scheme = to.scheme();
   key.host = to.host();
@@ -368,9 +370,10 @@ origin_key client_core::key_of(const url& to) const {
   if (const auto through = options_.proxies_.for_url(to)) key.proxy = through->href();
   if (key.scheme == "https" || key.proxy.starts_with("https:")) {
     key.tls_profile = options_.insecure_ ? "insecure" : "verify";
-    for (const auto* file :
-         {&options_.ca_file_, &options_.certificate_file_, &options_.key_file_}) {
-      key.tls_profile.append("\n").append(*file);
+    key.tls_profile.append("\n").append(options_.ca_file_);
+    if (!r.goes_to_stranger()) {
+      key.tls_profile.append("\n").append(options_.certificate_file_);
+      key.tls_profile.append("\n").append(options_.key_file_);
     }
   }
   if (options_.exclude_private_) key.addresses = "public ";

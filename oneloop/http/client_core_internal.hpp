@@ -48,7 +48,7 @@ struct at_proxy {
 /// One request of those that a chain of redirects makes.
 struct hop {
   request ask;
-  bool foreign = false;         // at another origin than the first one
+  bool foreign = false;         // at another origin than the first one, or a stranger's
   bool after_https = false;     // some earlier one was over https
   std::string authorization{};  // what the URL of an earlier one said to this origin
   std::string cookies{};        // what goes into the Cookie field
@@ -77,7 +77,8 @@ class client_cores : public std::enable_shared_from_this<client_cores> {
   /// otherwise when it is next driven. Not the one of `except`.
   void close(const loop* except = nullptr) noexcept;
   [[nodiscard]] client_statistics statistics() const noexcept;
-  [[nodiscard]] net::tls_context trust(bool of_proxy);
+  /// With our own certificate, or to those who are not to see it: proxies, and strangers.
+  [[nodiscard]] net::tls_context trust(bool anonymous);
   /// The core's loop has ended, or the client.
   void left(const client_core& core) noexcept;
 
@@ -95,7 +96,7 @@ class client_cores : public std::enable_shared_from_this<client_cores> {
   std::vector<known> cores_;
   client_statistics past_{};
   std::optional<net::tls_context> tls_;
-  std::optional<net::tls_context> proxy_tls_;  // without our own certificate
+  std::optional<net::tls_context> anonymous_tls_;
 };
 
 class client_core {
@@ -120,15 +121,16 @@ class client_core {
   [[nodiscard]] static hop redirected(const hop& from, int status, const url& to);
   [[nodiscard]] cookie_jar* jar_of(const request& r) const noexcept;
   /// Throws http_error; also fills in the times.
-  task<std::unique_ptr<connection>> dial(const url& to, phase_clock& clock, timing& times);
-  task<std::unique_ptr<connection>> dial_directly(const url& to, dial_progress& progress);
-  task<std::unique_ptr<connection>> dial_through(url proxy, const url& to, dial_progress& progress);
+  task<std::unique_ptr<connection>> dial(const request& r, phase_clock& clock, timing& times);
+  task<std::unique_ptr<connection>> dial_directly(const request& r, dial_progress& progress);
+  task<std::unique_ptr<connection>> dial_through(url proxy, const request& r,
+                                                 dial_progress& progress);
   /// Name and TCP: the phases dns and connect. Only a proxy may be anywhere.
   task<dialled> reach(std::string host, std::uint16_t port, bool of_proxy, dial_progress& progress);
   /// TCP, and TLS if that is what the proxy wants. Whatever fails is the proxy's failure.
   task<at_proxy> reach_proxy(const url& proxy, dial_progress& progress);
   /// From a way to the origin: TLS, if the URL wants it.
-  task<std::unique_ptr<connection>> finish(net::any_stream wire, const url& to,
+  task<std::unique_ptr<connection>> finish(net::any_stream wire, const request& r,
                                            dial_progress& progress);
   /// At least one; with `guarded` only public ones. Nobody looks them up again before the connect.
   task<std::vector<net::ip_address>> addresses_of(std::string host, std::uint16_t port,
@@ -139,7 +141,7 @@ class client_core {
   [[nodiscard]] const net::ip_address* told_address(std::string_view host,
                                                     std::uint16_t port) const noexcept;
   [[nodiscard]] net::resolver& names();
-  [[nodiscard]] origin_key key_of(const url& to) const;
+  [[nodiscard]] origin_key key_of(const request& r) const;
   /// The fields of the request, and those of the client that it hasn't.
   [[nodiscard]] headers fields_of(const hop& h) const;
   [[nodiscard]] std::string authorization_of(const hop& h) const;

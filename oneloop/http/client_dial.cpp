@@ -105,15 +105,15 @@ net::resolver& client_core::names() {
   return *resolver_;
 }
 
-net::tls_context client_cores::trust(bool of_proxy) {
+net::tls_context client_cores::trust(bool anonymous) {
   const std::scoped_lock hold{mutex_};
-  auto& context = of_proxy ? proxy_tls_ : tls_;
+  auto& context = anonymous ? anonymous_tls_ : tls_;
   if (context) return *context;
   net::tls_client_options o;
   o.verify = !options.insecure_;
   o.ca_file = options.ca_file_;
   o.alpn = {"http/1.1"};
-  if (!of_proxy) {
+  if (!anonymous) {
     o.certificate_file = options.certificate_file_;
     o.key_file = options.key_file_;
   }
@@ -229,49 +229,52 @@ task<dialled> client_core::reach(std::string host, std::uint16_t port, bool of_p
   }
 }
 
-task<std::unique_ptr<connection>> client_core::dial(const url& to, phase_clock& clock,
+task<std::unique_ptr<connection>> client_core::dial(const request& r, phase_clock& clock,
                                                     timing& times) {
   times = timing{.queued = times.queued};
   dial_progress progress{clock, times};
-  const auto proxy = options_.proxies_.for_url(to);
+  const auto proxy = options_.proxies_.for_url(r.target());
   task<std::unique_ptr<connection>> dialing;
   if (proxy) {
-    dialing = dial_through(*proxy, to, progress);
+    dialing = dial_through(*proxy, r, progress);
   } else {
-    dialing = dial_directly(to, progress);
+    dialing = dial_directly(r, progress);
   }
   auto made = co_await std::move(dialing);
   co_return made;
 }
 
-task<std::unique_ptr<connection>> client_core::dial_directly(const url& to,
+task<std::unique_ptr<connection>> client_core::dial_directly(const request& r,
                                                              dial_progress& progress) {
+  const url& to = r.target();
   auto reaching = reach(plain_host(to), port_of(to), false, progress);
   auto d = co_await std::move(reaching);
-  auto finishing = finish(std::move(d.stream), to, progress);
+  auto finishing = finish(std::move(d.stream), r, progress);
   auto made = co_await std::move(finishing);
   made->at_address = std::move(d.at_address);
   made->socket = std::move(d.socket);
   co_return made;
 }
 
-task<std::unique_ptr<connection>> client_core::finish(net::any_stream wire, const url& to,
+task<std::unique_ptr<connection>> client_core::finish(net::any_stream wire, const request& r,
                                                       dial_progress& progress) {
+  const url& to = r.target();
   codec_limits limits;
   limits.max_head = options_.max_head_;
   if (to.scheme() != "https") {
     co_return std::make_unique<connection>(std::move(wire), false, limits);
   }
-  auto securing =
-      secure(std::move(wire), all_->trust(false), plain_host(to), port_of(to), progress);
+  auto securing = secure(std::move(wire), all_->trust(r.goes_to_stranger()), plain_host(to),
+                         port_of(to), progress);
   auto s = co_await std::move(securing);
   auto made = std::make_unique<connection>(std::move(s.stream), true, limits);
   made->certificate_problem = std::move(s.certificate_problem);
   co_return made;
 }
 
-task<std::unique_ptr<connection>> client_core::dial_through(url proxy, const url& to,
+task<std::unique_ptr<connection>> client_core::dial_through(url proxy, const request& r,
                                                             dial_progress& progress) {
+  const url& to = r.target();
   const std::string host = plain_host(to);
   const std::uint16_t port = port_of(to);
   const bool resolve_here = proxy.scheme() == "socks5" || options_.exclude_private_ ||
@@ -304,7 +307,7 @@ task<std::unique_ptr<connection>> client_core::dial_through(url proxy, const url
         auto tunnel = open_tunnel(there.stream, proxy, ends[i], options_.user_agent_, limits);
         co_await std::move(tunnel);
       }
-      auto finishing = finish(std::move(there.stream), to, progress);
+      auto finishing = finish(std::move(there.stream), r, progress);
       auto made = co_await std::move(finishing);
       made->socket = std::move(there.socket);
       made->absolute_form = reads_requests;

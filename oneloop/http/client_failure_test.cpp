@@ -486,6 +486,7 @@ TEST(http_error, every_kind_has_a_name) {
   EXPECT_EQ(http::to_string(error_kind::bad_url), "bad_url");
   EXPECT_EQ(http::to_string(error_kind::too_large), "too_large");
   EXPECT_EQ(http::to_string(error_kind::cancelled), "cancelled");
+  EXPECT_EQ(http::to_string(error_kind::missing), "missing");
 }
 
 }  // namespace

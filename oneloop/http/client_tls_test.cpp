@@ -248,6 +248,10 @@ TEST_P(http_point_27_on, a_server_may_demand_a_certificate_of_ours) {
     client known{trusting().client_certificate(certificate.path(), key.path())};
     const auto body = co_await fetch(known, s.at());
     EXPECT_EQ(body, "secret");
+    http::request to_stranger{"GET", url::parse(s.at()).value()};
+    to_stranger.to_stranger();
+    const auto not_shown = co_await failure_of(known.send(to_stranger));
+    EXPECT_EQ(not_shown.kind, "tls");
     // In TLS 1.3 we hear of a refusal after our side of the handshake is over.
     client unknown{trusting()};
     const auto f = co_await failure_of(unknown.get(s.at()));

@@ -18,6 +18,7 @@ std::string_view to_string(error_kind kind) noexcept {
     case error_kind::proxy: return "proxy";
     case error_kind::forbidden: return "forbidden";
     case error_kind::cancelled: return "cancelled";
+    case error_kind::missing: return "missing";
   }
   return "unknown";
 }

@@ -40,6 +40,7 @@ enum class error_kind : std::uint8_t {
   proxy,        // the proxy would not, or is none
   forbidden,    // the address is one that must not be asked (client_options::exclude_private)
   cancelled,    // for reports of work that was given up; never thrown
+  missing,      // for reports of files: it is not there, or cannot be read; never thrown
 };
 
 /// "bad_url", "dns" and so on.
