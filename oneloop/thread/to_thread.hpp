@@ -2,7 +2,7 @@
 //
 //     std::string text = co_await oneloop::to_thread([&] { return read_whole_file(path); });
 //     auto r = co_await oneloop::to_thread(look_up).abandon_on_cancel();
-//     auto page = co_await oneloop::to_thread(render).limited_by(at_most_four);    // a semaphore
+//     auto page = co_await oneloop::to_thread(render).limited_by(at_most_four);
 //
 // The calls go to an elastic crew that the whole process shares (loop/blocking_pool.hpp): threads
 // are started when all are busy, up to 64, and end after 5 idle seconds.
@@ -29,12 +29,14 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
 #include "oneloop/loop/blocking_pool.hpp"
 #include "oneloop/loop/waiter.hpp"
 #include "oneloop/scope/root.hpp"
+#include "oneloop/sync/capacity_limiter.hpp"
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/task/task.hpp"
 #include "oneloop/thread/thread.hpp"
@@ -89,8 +91,8 @@ class ONELOOP_API thread_call : public blocking_job {
 
   [[nodiscard]] call_executor& executor() const noexcept { return executor_; }
 
-  bool abandon = false;     // on cancel
-  semaphore_permit permit;  // until the call has ended
+  bool abandon = false;                                   // on cancel
+  std::variant<semaphore_permit, limiter_permit> permit;  // until the call has ended
 
  protected:
   ~thread_call() override;
@@ -201,8 +203,12 @@ class [[nodiscard]] to_thread_operation {
     return std::move(*this);
   }
   /// Waits for a permit first; it is given back when the call has really ended, abandoned or not,
-  /// so `limiter` must outlive it. A cancelled wait for the permit has done nothing.
+  /// so `limiter` must outlive it. A cancelled wait for the permit has done nothing. Of a
+  /// capacity_limiter the party that waits is the borrower: misuse if it has borrowed already.
   task<result> limited_by(semaphore& limiter) && { return limited(std::move(*this), limiter); }
+  task<result> limited_by(capacity_limiter& limiter) && {
+    return limited(std::move(*this), limiter);
+  }
 
   bool await_ready() const noexcept { return false; }
   bool await_suspend(waiter& w) {
@@ -213,7 +219,8 @@ class [[nodiscard]] to_thread_operation {
   result await_resume() { return call_->take(); }
 
  private:
-  static task<result> limited(to_thread_operation op, semaphore& limiter) {
+  template <class Limiter>
+  static task<result> limited(to_thread_operation op, Limiter& limiter) {
     op.call_->permit = co_await limiter.permit();
     if constexpr (std::is_void_v<result>) {
       co_await op;

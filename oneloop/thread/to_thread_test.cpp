@@ -236,6 +236,23 @@ TEST(to_thread, a_limiter_is_held_until_the_call_has_really_ended) {
   EXPECT_EQ(await(to_thread([] { return 5; }).limited_by(*limiter)), 5);  // in a plain thread
 }
 
+TEST(to_thread, a_capacity_limiter_knows_who_has_borrowed) {
+  capacity_limiter desks{1};
+  run([&]() -> task<> {
+    auto look = to_thread([&] { return desks.statistics().borrowers.size(); }).limited_by(desks);
+    const std::size_t borrowers = co_await std::move(look);
+    EXPECT_EQ(borrowers, 1u);
+    const auto mine = co_await desks.permit();
+    auto twice = to_thread([] {}).limited_by(desks);
+    try {
+      co_await std::move(twice);
+      ADD_FAILURE() << "it waits for itself";
+    } catch (const misuse&) {
+    }
+  });
+  EXPECT_EQ(desks.borrowed(), 0u);
+}
+
 TEST(to_thread, its_code_is_a_party_of_its_own) {
   task_local<int> local{0};
   local.set(3);
