@@ -256,7 +256,7 @@ void host_limiter::pause(std::string_view name, duration d) {
   s.put(h, now);
 }
 
-limiter_statistics host_limiter::statistics() const {
+host_limiter_statistics host_limiter::statistics() const {
   const state& s = *state_;
   const auto now = s.now();
   const auto held = std::ranges::count_if(

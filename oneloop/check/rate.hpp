@@ -80,7 +80,7 @@ class limiter_options {
 };
 
 /// What host_limiter::statistics reports.
-struct limiter_statistics {
+struct host_limiter_statistics {
   std::size_t queued;   // numbers that wait
   std::size_t running;  // turns that are out
   std::size_t hosts;    // that are remembered
@@ -142,7 +142,7 @@ class ONELOOP_API host_limiter {
   /// has stays.
   void pause(std::string_view name, duration d);
 
-  [[nodiscard]] limiter_statistics statistics() const;
+  [[nodiscard]] host_limiter_statistics statistics() const;
 
  private:
   struct state;
