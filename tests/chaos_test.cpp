@@ -115,7 +115,7 @@ task<bool> answer(http_peer& p, manner m) {
       break;
     }
     case manner::endless: {
-      auto saying = p.say("HTTP/1.1 200 OK\r\nX: " + std::string(70'000, 'x'));
+      auto saying = p.say("HTTP/1.1 200 OK\r\nX: " + std::string(300'000, 'x'));
       co_await std::move(saying);
       break;
     }

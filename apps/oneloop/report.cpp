@@ -69,6 +69,7 @@ std::string report::end(const oneloop::check_summary& s) {
   json kinds = json::object();
   for (std::size_t i = 0; i < oneloop::check_summary::kinds; ++i) {
     const auto kind = static_cast<oneloop::http::error_kind>(i);
+    if (kind == oneloop::http::error_kind::missing) continue;  // of files, and so of crawls
     kinds[std::string{to_string(kind)}] = s.bad(kind);
   }
   json j = json::object();
