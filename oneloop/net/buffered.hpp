@@ -8,9 +8,10 @@
 // Nothing is taken out of the buffer before a read is complete. So a read that was cancelled, that
 // timed out or that failed has lost nothing: the next one finds all bytes.
 //
-// Cancellation: at each read of the stream; what is in the buffer is given without one. Threads: one reader at a time, tasks (a loop). Errors:
-// those of the stream; end_of_stream and errc::limit_exceeded as said below, naming the stream.
-// Cost: one growing buffer, given back when it is empty and was larger than 64 KiB.
+// Cancellation: at each read of the stream; what is in the buffer is given without one. Threads:
+// one reader at a time, tasks (a loop). Errors: those of the stream; end_of_stream and
+// errc::limit_exceeded as said below, naming the stream. Cost: one growing buffer, given back when
+// it is empty and was larger than 64 KiB.
 #pragma once
 
 #include <algorithm>

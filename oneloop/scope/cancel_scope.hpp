@@ -124,7 +124,8 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   /// Where this scope is the cause, throws what a wait of `c` throws in place of `cancelled`, or
   /// returns. Set before anything is inside.
   void (*interrupt)(cancel_scope& self, context& c) = nullptr;
-  /// Whether this scope or one around it may have an `interrupt`: without, nobody looks for the cause.
+  /// Whether this scope or one around it may have an `interrupt`: without, nobody looks for the
+  /// cause.
   [[nodiscard]] bool interruptible() const noexcept {
     return inside_interruptible_ || interrupt != nullptr;
   }
