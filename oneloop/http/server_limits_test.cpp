@@ -30,7 +30,7 @@ class http_server_stop : public on_backends {};
 ON_BACKENDS(http_server_stop);
 
 task<server_response> answer_with_size(server_request& r) {
-  if (r.path() == "/slow") co_await sleep_for(100ms);
+  if (r.path() == "/slow") co_await sleep_for(500ms);
   co_return server_response{}.body(std::string{r.path()} + " " + std::to_string(r.body().size()) +
                                    "\n");
 }
@@ -360,7 +360,7 @@ TEST_P(http_server_stop, idle_timeouts_hold_over_tls_and_over_a_stream_that_cann
 
 TEST_P(http_server_stop, one_stream_is_served_in_the_calling_party) {
   go([]() -> task<> {
-    server s{answer_with_size, server_options{}.idle_timeout(50ms)};
+    server s{answer_with_size, server_options{}.idle_timeout(500ms)};
     auto [mine, yours] = net::unix_stream::pair();
     co_await with_nursery([&](nursery& n) -> task<> {
       n.start([&]() -> task<> {
