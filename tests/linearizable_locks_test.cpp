@@ -1,6 +1,8 @@
 // What is seen of locks, semaphores and events is linearizable.
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "oneloop/sync/event.hpp"
 #include "oneloop/sync/mutex.hpp"
 #include "oneloop/sync/recursive_mutex.hpp"
@@ -11,12 +13,13 @@
 namespace oneloop::linearizable {
 namespace {
 
+template <class Mutex>
 struct a_mutex {
   explicit a_mutex(int) {}
-  mutex it;
+  Mutex it;
   auto lock() { return it.lock(); }
   auto try_lock() { return it.try_lock(); }
-  using guard = mutex_guard;
+  using guard = decltype(std::declval<Mutex&>().try_lock());
   static void unlock(guard& g) { g.unlock(); }
 };
 template <class Semaphore>
@@ -27,15 +30,6 @@ struct a_semaphore {
   auto try_lock() { return it.try_permit(); }
   using guard = semaphore_permit;
   static void unlock(guard& g) { g.give_back(); }
-};
-
-struct a_recursive_mutex {
-  explicit a_recursive_mutex(int) {}
-  recursive_mutex it;
-  auto lock() { return it.lock(); }
-  auto try_lock() { return it.try_lock(); }
-  using guard = recursive_mutex_guard;
-  static void unlock(guard& g) { g.unlock(); }
 };
 
 template <class Lock, int Permits>
@@ -149,10 +143,11 @@ class event_subject {
   event event_;
 };
 
-using subjects = ::testing::Types<lock_subject<a_mutex, 1>, lock_subject<a_recursive_mutex, 1>,
-                                  lock_subject<a_semaphore<semaphore>, 2>,
-                                  lock_subject<a_semaphore<bounded_semaphore>, 2>,
-                                  shared_mutex_subject, event_subject>;
+using subjects =
+    ::testing::Types<lock_subject<a_mutex<mutex>, 1>, lock_subject<a_mutex<recursive_mutex>, 1>,
+                     lock_subject<a_semaphore<semaphore>, 2>,
+                     lock_subject<a_semaphore<bounded_semaphore>, 2>, shared_mutex_subject,
+                     event_subject>;
 template <class Subject>
 class linearizable_lock : public ::testing::Test {};
 TYPED_TEST_SUITE(linearizable_lock, subjects);

@@ -91,7 +91,7 @@ bool thread_call::withdraw() noexcept {
   std::uint8_t expected = queued;
   if (!state_.compare_exchange_strong(expected, withdrawn, std::memory_order_acq_rel)) return false;
   drop();
-  std::visit([](auto& held) { held.give_back(); }, permit);
+  permit = {};
   return true;
 }
 
@@ -128,7 +128,7 @@ void thread_call::execute() noexcept {
 // The end of the call; the executor's reference goes.
 void thread_call::settle() noexcept {
   drop();
-  std::visit([](auto& held) { held.give_back(); }, permit);
+  permit = {};
   std::uint8_t expected = running;
   if (!state_.compare_exchange_strong(expected, finished, std::memory_order_acq_rel)) {
     if (error_ && !is_cancelled(error_)) {
