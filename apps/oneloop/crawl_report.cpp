@@ -56,6 +56,9 @@ class text_writer final : public streaming_crawl_writer {
   }
 
   std::string broken(const oneloop::crawl_broken_fragment& b) override {
+    if (b.source.page.empty()) {
+      return line(fmt::format("Broken fragment {} ({})", target_of(b), reason_of(b)));
+    }
     return line(fmt::format("Broken fragment {} -> {} ({})", place_of(b.source), target_of(b),
                             reason_of(b)));
   }
@@ -304,7 +307,7 @@ std::vector<missing_place> by_place(const oneloop::crawl_report& r) {
   for (const auto& f : r.fragments) {
     const auto [at, fresh] = known.try_emplace({f.url, f.fragment}, places.size());
     if (fresh) places.push_back({&f, {}});
-    places[at->second].sources.push_back(&f.source);
+    if (!f.source.page.empty()) places[at->second].sources.push_back(&f.source);
   }
   return places;
 }

@@ -39,6 +39,9 @@ TEST(crawl_text, tells_links_with_their_place) {
   EXPECT_EQ(
       w->event(oneloop::crawl_broken_fragment{"http://x/y", "install", "", at("docs/a.md", 3, 1)}),
       "Broken fragment docs/a.md:3:1 -> http://x/y#install (no such place in the page)\n");
+  // Of a start page.
+  EXPECT_EQ(w->event(oneloop::crawl_broken_fragment{"http://x/y", "install", "", {}}),
+            "Broken fragment http://x/y#install (no such place in the page)\n");
   EXPECT_EQ(w->event(oneloop::crawl_found_link{"http://x/z", at("http://a/", 1, 1)}),
             "http://x/z\n");
   EXPECT_EQ(w->end(oneloop::crawl_report{}), "");

@@ -35,6 +35,17 @@ TEST_F(crawl_fragments, are_looked_up_in_the_pages_that_they_lead_to) {
   EXPECT_EQ(log.size(), 2u);
 }
 
+TEST_F(crawl_fragments, of_start_pages_are_looked_up) {
+  page("/", R"(<h1 id="top">x</h1>)");
+  redirect("/moved", "/");
+  const auto report = crawled({"a.test#top", "a.test#nope", "a.test/moved#gone"}, with_fragments());
+  EXPECT_THAT(missing(),
+              UnorderedElementsAre(" -> http://a.test/#nope ", " -> http://a.test/#gone "));
+  EXPECT_EQ(report.fragments.size(), 2u);
+  EXPECT_TRUE(report.broken.empty());
+  EXPECT_TRUE(crawled({"a.test#nope"}, quick()).fragments.empty());
+}
+
 TEST_F(crawl_fragments, are_not_looked_up_unless_asked_for) {
   page("/", R"(<a href="#nope">2</a>)");
   EXPECT_TRUE(crawled({"a.test"}, quick()).fragments.empty());

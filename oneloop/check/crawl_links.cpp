@@ -211,8 +211,10 @@ bool crawl_run::check_fragment(const html::anchor_set& anchors, const fragment_l
                                outcome* out) {
   auto hint = missing_fragment(anchors, l.place.fragment);
   if (!hint) return true;
-  crawl_broken_fragment b{
-      name_of(l.to), l.place.fragment, *std::move(hint), {name_of(l.page), l.place}};
+  crawl_broken_fragment b{name_of(l.to),
+                          l.place.fragment,
+                          *std::move(hint),
+                          {l.page == no_page ? std::string{} : name_of(l.page), l.place}};
   so_far_.fragments.push_back(b);
   if (out != nullptr) out->events.emplace_back(std::move(b));
   return false;

@@ -92,7 +92,12 @@ task<> crawl_run::claim_starts() {
     }
     auto& mark = ledger_[*claim.id];
     mark.start = mark.navigated = 1;
+    const auto fragment = u.fragment().value_or("");
+    if (settings_.fragments && !fragment.empty() && !settings_.fragment_excluded(u)) {
+      unknown_fragments_.push_back({*claim.id, no_page, {.fragment = std::string{fragment}}});
+    }
   }
+  take_up_fragments();
   outcome earlier = settle_waiting();
   auto publishing = publish(std::move(earlier));
   co_await std::move(publishing);
@@ -112,7 +117,6 @@ task<> crawl_run::restore() {
     mark.late = 1;
     reopened_.push_back(id);
   }
-  take_up_fragments();
 }
 
 void crawl_run::take_up(saved_verdict v) {
@@ -156,7 +160,8 @@ void crawl_run::take_up(saved_verdict v) {
   }
 }
 
-/// Links to places, as earlier runs left them. What could be told of them was told then.
+/// Links to places, as earlier runs and the start pages left them. What could be told of them was
+/// told then.
 void crawl_run::take_up_fragments() {
   url_record none;
   for (auto& l : std::exchange(unknown_fragments_, {})) {

@@ -48,28 +48,31 @@ bool speller::bare(unsigned char c) const noexcept {
 }
 
 void speller::add(std::string& to, std::string_view piece) {
-  for (std::size_t i = 0; i < piece.size(); ++i) {
-    const auto c = static_cast<unsigned char>(piece[i]);
-    if (c == '%') {
-      const int high = i + 2 < piece.size() ? digit_of(piece[i + 1]) : -1;
-      const int low = high >= 0 ? digit_of(piece[i + 2]) : -1;
-      if (low < 0) {
-        to += '%';
-        continue;
-      }
-      const auto escaped = static_cast<unsigned char>(high * 16 + low);
-      if (bare(escaped)) {
-        to += static_cast<char>(escaped);
-      } else {
-        add_escape(to, escaped);
-      }
-      i += 2;
-    } else if (octets[c] == octet::escaped) {
-      add_escape(to, c);
-    } else {
-      if (c == '?') in_query_ = true;
-      to += static_cast<char>(c);
+  for (std::size_t i = 0; i < piece.size();) {
+    const std::size_t begin = i;
+    while (i < piece.size() && octets[static_cast<unsigned char>(piece[i])] != octet::escaped) {
+      if (piece[i++] == '?') in_query_ = true;
     }
+    to.append(piece, begin, i - begin);
+    if (i == piece.size()) break;
+    const auto c = static_cast<unsigned char>(piece[i++]);
+    if (c != '%') {
+      add_escape(to, c);
+      continue;
+    }
+    const int high = i + 1 < piece.size() ? digit_of(piece[i]) : -1;
+    const int low = high >= 0 ? digit_of(piece[i + 1]) : -1;
+    if (low < 0) {
+      to += '%';
+      continue;
+    }
+    const auto escaped = static_cast<unsigned char>(high * 16 + low);
+    if (bare(escaped)) {
+      to += static_cast<char>(escaped);
+    } else {
+      add_escape(to, escaped);
+    }
+    i += 2;
   }
 }
 

@@ -182,25 +182,30 @@ void gathering::resolve(link& l) const {
 
 /// Until here, offsets are those in the text.
 void gathering::place() {
-  std::ranges::stable_sort(made_.links, {}, [](const link& l) { return l.at.offset; });
+  const auto where = [](const link& l) { return l.at.offset; };
+  if (!std::ranges::is_sorted(made_.links, {}, where)) {
+    std::ranges::stable_sort(made_.links, {}, where);
+  }
   const std::string_view text = source_.text();
+  const auto end_of_line = [&, has_cr = text.find('\r') != text.npos](std::size_t from) {
+    auto at = has_cr ? text.find_first_of("\r\n", from) : text.find('\n', from);
+    if (has_cr && text.substr(std::min(at, text.size())).starts_with("\r\n")) ++at;
+    return at;
+  };
   std::size_t i = 0;
+  std::size_t line_end = end_of_line(0);
   position p{1, 1, 0};
   for (link& l : made_.links) {
     const std::size_t to = std::min(l.at.offset, text.size());
+    while (line_end < to) {
+      i = line_end + 1;
+      ++p.line;
+      p.column = 1;
+      line_end = end_of_line(i);
+    }
     while (i < to) {
-      const char c = text[i];
-      if (c == '\n' || (c == '\r' && !text.substr(i + 1).starts_with('\n'))) {
-        ++p.line;
-        p.column = 1;
-        ++i;
-      } else if (static_cast<unsigned char>(c) < 0x80) {
-        ++p.column;
-        ++i;
-      } else {
-        ++p.column;
-        i += first_character(text.substr(i)).second;
-      }
+      i += static_cast<unsigned char>(text[i]) < 0x80 ? 1 : first_character(text.substr(i)).second;
+      ++p.column;
     }
     l.at = {p.line, p.column, source_.offset(to)};
   }

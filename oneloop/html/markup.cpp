@@ -301,8 +301,27 @@ class walker {
       return;
     }
     if (!open_links_.empty() && open_links_.back() != none) {
-      append_collapsed(out_.links()[open_links_.back()].text, s, out_.how.max_text);
+      append_seen(out_.links()[open_links_.back()].text, s, view(t.original_text));
     }
+  }
+
+  /// The text `s`, which the parser made of `raw`, with what stand-ins in it stand for.
+  void append_seen(std::string& to, std::string_view s, std::string_view raw) const {
+    const std::size_t most = out_.how.max_text;
+    if (in_source(raw.data())) {
+      auto next = seen_.stand_in_from(offset(raw.data()));
+      const std::size_t end = offset(raw.data()) + raw.size();
+      for (; next != seen_.replaced.end() && next->at < end; ++next) {
+        // (An attribute of a tag that the parser leaves out may be in between.)
+        if (!seen_.text.substr(next->at).starts_with(link_text)) continue;
+        const std::size_t before = s.find(link_text);
+        if (before == s.npos) break;
+        append_collapsed(to, s.substr(0, before), most);
+        append_collapsed(to, m_.text.substr(next->begin, next->size), most);
+        s.remove_prefix(before + link_text.size());
+      }
+    }
+    append_collapsed(to, s, most);
   }
 
   void anchors(const GumboElement& e) {
@@ -310,16 +329,27 @@ class walker {
       const auto& a = *static_cast<const GumboAttribute*>(e.attributes.data[i]);
       const std::string_view name = text_of(a.name);
       if (name == "id" || (name == "name" && e.tag == GUMBO_TAG_A)) {
-        std::string id{text_of(a.value)};
+        std::string id{value(a)};
         repair_utf8(id);
         out_.anchors().add(id);
       }
     }
   }
 
-  static std::string_view value(const GumboElement& e, const char* name) {
+  /// What stands for the attribute's value; null: it is there itself.
+  [[nodiscard]] const segment::stand_in* stand_in(const GumboAttribute& a) const {
+    if (!in_source(a.original_value.data)) return nullptr;
+    const std::size_t at = offset(a.original_value.data);
+    const auto s = seen_.stand_in_from(at);
+    return s != seen_.replaced.end() && s->at == at ? &*s : nullptr;
+  }
+  [[nodiscard]] std::string_view value(const GumboAttribute& a) const {
+    const auto* const s = stand_in(a);
+    return s != nullptr ? m_.text.substr(s->begin, s->size) : text_of(a.value);
+  }
+  [[nodiscard]] std::string_view value(const GumboElement& e, const char* name) const {
     const GumboAttribute* a = gumbo_get_attribute(&e.attributes, name);
-    return a != nullptr ? text_of(a->value) : std::string_view{};
+    return a != nullptr ? value(*a) : std::string_view{};
   }
 
   void attributes(const GumboElement& e, const std::string& name) {
@@ -355,13 +385,13 @@ class walker {
       return;
     }
     if (name == "style") {
-      read_css(text_of(a.value), mapped(a), like.element, "style", out_);
+      read_css(value(a), mapped(a), like.element, "style", out_);
     } else if (name == "href" || name == "xlink:href") {
       href(e, a, like, foreign);
     } else if (!foreign) {
       if (name == "srcdoc" && e.tag == GUMBO_TAG_IFRAME) {
         if (m_.nesting < max_nesting) {
-          read_markup({text_of(a.value), mapped(a), m_.nesting + 1}, out_);
+          read_markup({value(a), mapped(a), m_.nesting + 1}, out_);
         }
         return;
       }
@@ -382,7 +412,7 @@ class walker {
       const bool leads = e.tag == GUMBO_TAG_A || e.tag_namespace == GUMBO_NAMESPACE_MATHML;
       take(a, shown, form::address, leads ? navigation : resource, like);
     } else if (e.tag == GUMBO_TAG_BASE) {
-      if (m_.nesting == 0 && in_template_ == 0) out_.set_base(text_of(a.value));
+      if (m_.nesting == 0 && in_template_ == 0) out_.set_base(value(a));
       return;
     } else if (e.tag == GUMBO_TAG_LINK) {
       take(a, shown, form::address, use_of_link(like.rel), like);
@@ -436,6 +466,11 @@ class walker {
     return {all.substr(at, end - at), at};
   }
   [[nodiscard]] offset_map mapped(const GumboAttribute& a) const {
+    if (const auto* const s = stand_in(a)) {
+      offset_map m;
+      m.add(0, m_.where, s->begin, s->size);
+      return m;
+    }
     const inside in = source_of(a);
     return offset_map::decoded(in.raw, text_of(a.value), true, in.at, seen_.where);
   }
@@ -443,7 +478,7 @@ class walker {
   void meta(const GumboElement& e) {
     const GumboAttribute* a = gumbo_get_attribute(&e.attributes, "content");
     if (a == nullptr || !in_source(a->original_name.data)) return;
-    const std::string_view content = text_of(a->value);
+    const std::string_view content = value(*a);
     link like{.raw = {}, .element = "meta", .attribute = {}, .text = {}, .rel = {}, .at = {}};
     if (equal_ignoring_case(value(e, "http-equiv"), "refresh")) {
       if (const auto address = refreshed(content)) {
@@ -499,18 +534,13 @@ class walker {
 
   void take(const GumboAttribute& a, std::string_view name, form shape, link_use use, link& like) {
     last_ = none;
-    const std::string_view value = text_of(a.value);
-    if (shape == form::address) {
-      const inside in = source_of(a);
-      if (in.raw == value) {
-        // Nothing was decoded: by far the most frequent case.
-        add(in.at, value, name, use, like);
-      } else {
-        add(mapped(a), 0, value, name, use, like);
-      }
-      return;
+    std::string_view value = this->value(a);
+    if (const auto* const s = stand_in(a); s != nullptr && shape == form::address) {
+      const std::size_t front = strip(value);
+      return put(m_.where(s->begin + front), value, name, use, like);
     }
     const offset_map map = mapped(a);
+    if (shape == form::address) return add(map, 0, value, name, use, like);
     if (shape == form::set) return take_set(map, value, name, use, like);
     for (std::size_t at = 0; at < value.size();) {
       const auto parts = [&](char c) { return shape == form::commas ? c == ',' : is_space(c); };
@@ -550,11 +580,6 @@ class walker {
            link_use use, link& like) {
     at += strip(address);
     put(map(at), address, name, use, like);
-  }
-  void add(std::size_t at, std::string_view address, std::string_view name, link_use use,
-           link& like) {
-    at += strip(address);
-    put(seen_.where(at), address, name, use, like);
   }
   void put(std::size_t at, std::string_view address, std::string_view name, link_use use,
            link& like) {

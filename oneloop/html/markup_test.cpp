@@ -140,6 +140,30 @@ TEST(html, text_is_what_a_reader_sees) {
   EXPECT_EQ(read_html("<a href=x>y" + umlauts + "</a>").links.at(0).text.size(), 159);
 }
 
+TEST(html, text_and_values_are_whole_however_they_are_written) {
+  // What has to be decoded beside what has not, in one text, with odd characters in between.
+  const auto text_of_link = [](std::string text) {
+    const document d = read_html("<p>before <a href=x>" + text + "</a> after");
+    return d.links.empty() ? "no link" : d.links.front().text;
+  };
+  EXPECT_EQ(text_of_link("one<!-- c --> two &amp; <b>three<i>four</b>five"),
+            "one two & threefourfive");
+  EXPECT_EQ(text_of_link("a &lt; b<!-- -->\ue000<!-- -->c &gt; d"), "a < b\ue000c > d");
+  EXPECT_EQ(text_of_link("\r\nline\r\n line\x01\xff"), "line line\ufffd\ufffd");
+  EXPECT_EQ(text_of_link("<table>in<tr>a<td>table"), "inatable");
+  EXPECT_EQ(text_of_link("1 < 2 > 0"), "1 < 2 > 0");
+  EXPECT_EQ(text_of_link("<img src=y alt='seen &amp; heard'>"), "seen & heard");
+  const document d = read_html(
+      "<a href='a&amp;b' id=one>x</a>\n<a id='t&#119;o' href = ' b\tc '>y</a><a "
+      "href=\"\ue000\">z</a>"
+      "<a href=unfinished id=three");
+  EXPECT_THAT(raws(d), ElementsAre("a&b", "b\tc", "\ue000"));
+  EXPECT_THAT(places(d), ElementsAre("1:10", "2:27", "2:47"));
+  EXPECT_TRUE(d.anchors.contains("one"));
+  EXPECT_TRUE(d.anchors.contains("two"));
+  EXPECT_FALSE(d.anchors.contains("three"));
+}
+
 TEST(html, what_the_parser_makes_twice_is_one_link) {
   const document d = read_html("<a href=1><p>one</p>two<div>three</a>four</div><p><a href=2>five");
   EXPECT_THAT(raws(d), ElementsAre("1", "2"));

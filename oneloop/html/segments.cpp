@@ -1,3 +1,6 @@
+#include <unicode/utf.h>
+#include <unicode/utf8.h>
+
 #include <algorithm>
 
 #include "oneloop/html/segments_internal.hpp"
@@ -6,43 +9,88 @@
 namespace oneloop::inline v0::html::detail {
 namespace {
 
-constexpr std::array<std::string_view, 15> void_elements{
-    "area", "base",  "basefont", "bgsound", "br",     "col",   "embed", "hr",
-    "img",  "input", "link",     "meta",    "source", "track", "wbr"};
+/// Names, in any case. Most others are told from them by their size and first letter.
+template <std::size_t N>
+class name_set {
+ public:
+  explicit(false) consteval name_set(const std::string_view (&names)[N]) {
+    for (std::size_t i = 0; i < N; ++i) {
+      names_[i] = names[i];
+      sizes_[letter(names[i])] |= std::uint32_t{1} << names[i].size();
+    }
+  }
+  /// Its place, or N.
+  [[nodiscard]] std::size_t find(std::string_view name) const {
+    if (name.empty() || name.size() > 31 || (sizes_[letter(name)] >> name.size() & 1) == 0) {
+      return N;
+    }
+    const auto found = std::ranges::find_if(
+        names_, [&](std::string_view n) { return equal_ignoring_case(n, name); });
+    return static_cast<std::size_t>(found - names_.begin());
+  }
+  [[nodiscard]] bool contains(std::string_view name) const { return find(name) != N; }
+  [[nodiscard]] static constexpr std::size_t size() { return N; }
+  [[nodiscard]] std::string_view operator[](std::size_t i) const { return names_[i]; }
+
+ private:
+  static constexpr std::size_t letter(std::string_view name) {
+    return static_cast<unsigned char>(name.front()) % 32;
+  }
+  std::array<std::string_view, N> names_{};
+  std::array<std::uint32_t, 32> sizes_{};  // of the names with that first letter, a bit each
+};
+template <std::size_t N>
+name_set(const std::string_view (&)[N]) -> name_set<N>;
+
+constexpr name_set void_elements{{"area", "base", "basefont", "bgsound", "br", "col", "embed", "hr",
+                                  "img", "input", "link", "meta", "source", "track", "wbr"}};
 /// The next one of their kind ends them, so they do not nest.
-constexpr std::array<std::string_view, 11> self_ending{"p",  "li", "dd",    "dt",    "option", "tr",
-                                                       "td", "th", "tbody", "thead", "tfoot"};
-constexpr std::array<std::string_view, 8> raw_text_elements{
-    "script", "style", "xmp", "iframe", "noembed", "noframes", "textarea", "title"};
+constexpr name_set self_ending{
+    {"p", "li", "dd", "dt", "option", "tr", "td", "th", "tbody", "thead", "tfoot"}};
+constexpr name_set raw_text_elements{
+    {"script", "style", "xmp", "iframe", "noembed", "noframes", "textarea", "title"}};
 /// Inside SVG (the first three) and MathML, their content is HTML again.
-constexpr std::array<std::string_view, 8> integration_points{
-    "foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext"};
+constexpr name_set integration_points{
+    {"foreignobject", "desc", "title", "mi", "mo", "mn", "ms", "mtext"}};
 constexpr std::size_t of_svg = 3;
 /// They end SVG and MathML.
-constexpr std::array<std::string_view, 44> breakouts{
-    "b",      "big",  "blockquote", "body",  "br",   "center", "code",    "dd",   "div",
-    "dl",     "dt",   "em",         "embed", "h1",   "h2",     "h3",      "h4",   "h5",
-    "h6",     "head", "hr",         "i",     "img",  "li",     "listing", "menu", "meta",
-    "nobr",   "ol",   "p",          "pre",   "ruby", "s",      "small",   "span", "strong",
-    "strike", "sub",  "sup",        "table", "tt",   "u",      "ul",      "var"};
+constexpr name_set breakouts{
+    {"b",      "big",  "blockquote", "body",  "br",   "center", "code",    "dd",   "div",
+     "dl",     "dt",   "em",         "embed", "h1",   "h2",     "h3",      "h4",   "h5",
+     "h6",     "head", "hr",         "i",     "img",  "li",     "listing", "menu", "meta",
+     "nobr",   "ol",   "p",          "pre",   "ruby", "s",      "small",   "span", "strong",
+     "strike", "sub",  "sup",        "table", "tt",   "u",      "ul",      "var"}};
 /// Attributes that hold links, say what kind they are of, or decide about the tree.
-constexpr std::array<std::string_view, 29> attributes{
-    "href",   "src",        "id",          "rel",        "alt",      "name",
-    "title",  "srcset",     "style",       "content",    "action",   "data",
-    "cite",   "poster",     "property",    "http-equiv", "itemprop", "ping",
-    "srcdoc", "formaction", "imagesrcset", "manifest",   "longdesc", "lowsrc",
-    "dynsrc", "archive",    "background",  "xlink:href", "encoding"};
-
-template <std::size_t N>
-bool among(const std::array<std::string_view, N>& names, std::string_view name) {
-  return std::ranges::any_of(names,
-                             [&](std::string_view n) { return equal_ignoring_case(n, name); });
-}
+constexpr name_set attributes{{"href",        "src",        "id",         "rel",     "alt",
+                               "name",        "title",      "srcset",     "style",   "content",
+                               "action",      "data",       "cite",       "poster",  "property",
+                               "http-equiv",  "itemprop",   "ping",       "srcdoc",  "formaction",
+                               "imagesrcset", "manifest",   "longdesc",   "lowsrc",  "dynsrc",
+                               "archive",     "background", "xlink:href", "encoding"}};
 
 std::size_t slot(std::string_view name) {
   std::size_t h = name.size();
   for (const char c : name.substr(0, 12)) h = h * 31 + static_cast<unsigned char>(to_lower(c));
   return h % 64;
+}
+
+/// Elements that decide how links inside them are read: after a cut they are open again.
+constexpr name_set contexts{
+    {"svg", "math", "pre", "code", "samp", "kbd", "var", "tt", "listing", "template", "noscript"}};
+
+/// Whether the parser would give it back as it is.
+bool is_plain(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const char ascii = text[i];
+    if ((ascii >= ' ' && ascii <= '~' && ascii != '&') || ascii == '\n' || ascii == '\t') {
+      ++i;
+      continue;
+    }
+    UChar32 c = 0;
+    U8_NEXT(text.data(), i, text.size(), c);
+    if (c < 0xa0 || U_IS_UNICODE_NONCHAR(c)) return false;
+  }
+  return true;
 }
 
 /// So many tags may still come where a link would be cut.
@@ -52,7 +100,7 @@ constexpr std::size_t longest_link = 256;
 
 segment segmenter::next(const segment_limits& limits) {
   segment s;
-  for (std::size_t i = 0; i < contexts.size(); ++i) {
+  for (std::size_t i = 0; i < open_.size(); ++i) {
     if (open_[i] != 0) s.text.append("<").append(contexts[i]).append(">");
   }
   // What is not from the page stands where the piece begins.
@@ -71,15 +119,29 @@ void segmenter::put(segment& s, std::size_t begin, std::size_t size) const {
   s.text += text_.substr(begin, size);
 }
 
+void segmenter::stand_in(segment& s, std::string_view seen, std::size_t begin,
+                         std::size_t size) const {
+  s.replaced.push_back({s.text.size(), begin, size});
+  s.text += seen;
+}
+
 void segmenter::put_text(segment& s, std::size_t begin, std::size_t end) const {
   if (begin == end) return;
   const std::string_view t = text_.substr(begin, end - begin);
-  if (in_link_ || in_style_) {
+  // Outside links, of all text the first has an influence on what elements there are: it begins the
+  // body, and no frameset comes any more. Space and U+0000 have none.
+  const bool blank = std::ranges::all_of(t, [](char c) { return is_space(c) || c == '\0'; });
+  if (in_style_ || (in_link_ && !is_plain(t))) {
     put(s, begin, t.size());
-  } else {
-    // Space and U+0000 have no influence on the tree where text has.
-    const bool blank = std::ranges::all_of(t, [](char c) { return is_space(c) || c == '\0'; });
-    s.text += blank ? " " : some_text;
+  } else if (in_link_) {
+    if (blank) {
+      s.text += ' ';
+    } else {
+      stand_in(s, link_text, begin, t.size());
+    }
+  } else if (!blank && !s.has_text) {
+    s.has_text = true;
+    s.text += some_text;
   }
 }
 
@@ -150,7 +212,7 @@ segmenter::tag segmenter::read_tag(segment& s) {
   const std::size_t name = at_;
   while (!done() && !is_space(text_[at_]) && text_[at_] != '/' && text_[at_] != '>') ++at_;
   t.name = text_.substr(name, at_ - name);
-  put(s, open, at_ - open);
+  s.text += text_.substr(open, at_ - open);
   while (!done() && text_[at_] != '>') {
     t.self_closing = text_[at_] == '/';
     if (t.self_closing || is_space(text_[at_])) {
@@ -162,6 +224,7 @@ segmenter::tag segmenter::read_tag(segment& s) {
   if (done()) {
     // It has no end: it is none.
     s.text.resize(begin);
+    s.replaced.erase(s.stand_in_from(begin), s.replaced.end());
     return {};
   }
   s.text += t.self_closing ? " />" : ">";
@@ -178,12 +241,14 @@ void segmenter::read_attribute(segment& s, const tag& t) {
   const std::string_view name = text_.substr(begin, at_ - begin);
   std::size_t end = at_;
   std::size_t value = at_;
+  std::size_t quote = 0;
   while (value < text_.size() && is_space(text_[value])) ++value;
   if (value < text_.size() && text_[value] == '=') {
     ++value;
     while (value < text_.size() && is_space(text_[value])) ++value;
     at_ = value;
     if (!done() && (text_[at_] == '"' || text_[at_] == '\'')) {
+      quote = 1;
       at_ = behind(text_.substr(at_, 1), at_ + 1);
     } else {
       while (!done() && !is_space(text_[at_]) && text_[at_] != '>') ++at_;
@@ -191,9 +256,19 @@ void segmenter::read_attribute(segment& s, const tag& t) {
     if (at_ != value) end = at_;
   }
   if (t.end) return;
-  if (!among(attributes, name) && !(equal_ignoring_case(t.name, "font") && in_foreign())) return;
+  if (!attributes.contains(name) && !(equal_ignoring_case(t.name, "font") && in_foreign())) return;
   s.text += ' ';
-  put(s, begin, end - begin);
+  // What has no end is no attribute: the tag has none.
+  const std::size_t size = end > value + 2 * quote ? end - value - 2 * quote : 0;
+  // (That of `encoding` decides about the tree.)
+  if (size != 0 && !equal_ignoring_case(name, "encoding") &&
+      is_plain(text_.substr(value + quote, size))) {
+    s.text += name;
+    s.text += '=';
+    stand_in(s, "x", value + quote, size);
+  } else {
+    put(s, begin, end - begin);
+  }
 }
 
 void segmenter::raw_text(segment& s, const tag& t) {
@@ -201,7 +276,7 @@ void segmenter::raw_text(segment& s, const tag& t) {
     at_ = text_.size();
   } else if (equal_ignoring_case(t.name, "script")) {
     at_ = end_of_script();
-  } else if (among(raw_text_elements, t.name)) {
+  } else if (raw_text_elements.contains(t.name)) {
     const std::size_t end = end_of_raw_text(t.name);
     if (equal_ignoring_case(t.name, "style")) put(s, at_, end - at_);
     at_ = end;
@@ -246,9 +321,7 @@ std::size_t segmenter::end_of_script() const {
 
 bool segmenter::integrates(std::string_view name) const {
   if (open_[0] + open_[1] == 0) return false;
-  const auto found = std::ranges::find_if(
-      integration_points, [&](std::string_view n) { return equal_ignoring_case(n, name); });
-  const auto index = static_cast<std::size_t>(found - integration_points.begin());
+  const std::size_t index = integration_points.find(name);
   return index < integration_points.size() && open_[index < of_svg ? 0 : 1] != 0;
 }
 
@@ -256,7 +329,7 @@ void segmenter::note(const tag& t) {
   if (!t.end) ++tags_;
   const bool foreign = in_foreign();
   if (foreign && t.self_closing) return;
-  if (foreign && !t.end && among(breakouts, t.name)) {
+  if (foreign && !t.end && breakouts.contains(t.name)) {
     open_[0] = open_[1] = 0;
   } else if (integrates(t.name)) {
     if (!t.end) {
@@ -267,8 +340,7 @@ void segmenter::note(const tag& t) {
   }
   in_style_ = foreign && !t.end && equal_ignoring_case(t.name, "style");
   if (equal_ignoring_case(t.name, "a")) in_link_ = !t.end;
-  for (std::size_t i = 0; i < contexts.size(); ++i) {
-    if (!equal_ignoring_case(contexts[i], t.name)) continue;
+  if (const std::size_t i = contexts.find(t.name); i < open_.size()) {
     if (!t.end) {
       ++open_[i];
     } else if (open_[i] != 0) {
@@ -276,7 +348,7 @@ void segmenter::note(const tag& t) {
     }
     if (open_[0] + open_[1] == 0) integration_ = 0;
   }
-  if (among(void_elements, t.name) || among(self_ending, t.name)) return;
+  if (void_elements.contains(t.name) || self_ending.contains(t.name)) return;
   std::uint32_t& same = same_[slot(t.name)];
   if (!t.end) {
     ++same;

@@ -7,14 +7,17 @@
 // many or very deeply nested elements is read as several, one after the other.
 //
 // Without text, scripts, comments and attributes that hold no link, because gumbo's work is by the
-// byte. All tags stay: the tree is the same.
+// byte; and where a text or an attribute's value is the same once it is decoded, one character
+// stands in for it. All tags stay: the tree is the same.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "oneloop/html/gathering_internal.hpp"
 
@@ -32,10 +35,27 @@ struct segment_limits {
 /// Stands for text that is no link's: a soft hyphen, which no link's text shows either.
 inline constexpr std::string_view some_text = "\u00ad";
 
+/// Stands in for a link's text, one character a piece of it.
+inline constexpr std::string_view link_text = "\ue000";
+
 struct segment {
-  /// What the parser is to see, and where it comes from.
+  /// One character (of a text) or byte (of a value) that the parser sees, and what of the page it
+  /// stands in for.
+  struct stand_in {
+    std::size_t at;
+    std::size_t begin, size;
+  };
+  using stand_ins = std::vector<stand_in>;
+  /// The first one at `at` or later.
+  [[nodiscard]] stand_ins::const_iterator stand_in_from(std::size_t at) const {
+    return std::ranges::lower_bound(replaced, at, {}, &stand_in::at);
+  }
+
+  /// What the parser is to see, and where that comes from.
   std::string text;
   offset_map where;
+  stand_ins replaced;
+  bool has_text = false;
   /// Where it ends in the page.
   std::size_t end = 0;
 };
@@ -51,10 +71,6 @@ class segmenter {
   segment next(const segment_limits& limits);
 
  private:
-  /// Elements that decide how links inside them are read: after a cut they are open again.
-  static constexpr std::array<std::string_view, 11> contexts{
-      "svg", "math", "pre", "code", "samp", "kbd", "var", "tt", "listing", "template", "noscript"};
-
   struct tag {
     std::string_view name;
     bool end = false;
@@ -63,6 +79,7 @@ class segmenter {
 
   bool step(const segment_limits& limits, segment& s);
   void put(segment& s, std::size_t begin, std::size_t size) const;
+  void stand_in(segment& s, std::string_view seen, std::size_t begin, std::size_t size) const;
   void put_text(segment& s, std::size_t begin, std::size_t end) const;
   void skip_markup(segment& s);
   tag read_tag(segment& s);
@@ -79,7 +96,7 @@ class segmenter {
   std::string_view text_;
   const offset_map* where_;
   std::size_t at_ = 0;
-  std::array<std::uint32_t, contexts.size()> open_{};
+  std::array<std::uint32_t, 11> open_{};  // svg, math, and other contexts
   /// Elements inside SVG and MathML whose content is HTML.
   std::uint32_t integration_ = 0;
   // Of the piece at hand.

@@ -37,15 +37,19 @@ bool is_utf8(std::string_view s) noexcept {
 }
 
 void append_collapsed(std::string& to, std::string_view text, std::size_t most) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (to.size() >= most + U8_MAX_LENGTH) return;
-    if (text.substr(i).starts_with("\u00ad")) {
+  constexpr std::string_view soft_hyphen = "\u00ad";
+  for (std::size_t i = 0; i < text.size() && to.size() < most + U8_MAX_LENGTH;) {
+    if (is_space(text[i])) {
+      if (!to.empty() && to.back() != ' ') to += ' ';
       ++i;
-      continue;
+    } else if (text.substr(i).starts_with(soft_hyphen)) {
+      i += soft_hyphen.size();
+    } else {
+      const std::size_t end = std::min(text.size(), i + most + U8_MAX_LENGTH - to.size());
+      const std::size_t begin = i++;
+      while (i < end && !is_space(text[i]) && text[i] != soft_hyphen.front()) ++i;
+      to.append(text, begin, i - begin);
     }
-    const bool space = is_space(c);
-    if (!space || (!to.empty() && to.back() != ' ')) to += space ? ' ' : c;
   }
 }
 
