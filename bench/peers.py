@@ -50,7 +50,7 @@ name = "peer"
 path = "{self.folder / source}"
 
 [dependencies]
-tokio = {{ version = "~1.38", features = ["rt", "sync", "time", "net", "io-util"] }}
+tokio = {{ version = "~1.38", features = ["rt", "sync", "time", "net", "io-util", "process"] }}
 {more}""")
         command = ["cargo", "build", "--release", "--quiet", "--manifest-path", str(project / "Cargo.toml")]
         self._built(name, "cargo", command, project / "target/release/peer", arguments)

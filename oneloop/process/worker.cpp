@@ -2,11 +2,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -18,6 +15,7 @@
 
 #include "oneloop/base/error.hpp"
 #include "oneloop/loop/loop.hpp"
+#include "oneloop/process/spawn_internal.hpp"
 
 namespace oneloop::inline v0::process {
 namespace {
@@ -29,11 +27,6 @@ constexpr int pipe_fd = 3, lifeline_fd = 4, first_other_fd = 5;
 bool called_parent_pipe = false;
 
 // glibc 2.36 declares these for C only.
-int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
-void send_signal(int pidfd, int signal) {
-  (void)::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
-}
-
 [[noreturn]] void cannot_start(int code) { throw error{"start", "a worker", system_code(code)}; }
 
 /// Whether this process was started as a worker.
@@ -46,40 +39,18 @@ bool started_as_worker() {
 
 /// A copy of `fd` that no number given to the worker hides.
 descriptor out_of_the_way(int fd) {
-  descriptor copy = descriptor::adopt(::fcntl(fd, F_DUPFD_CLOEXEC, first_other_fd));
+  descriptor copy = detail::copied_from(first_other_fd, fd);
   if (!copy.is_open()) cannot_start(errno);
   return copy;
 }
 
-struct spawn_settings {
-  spawn_settings() {
-    ::posix_spawn_file_actions_init(&files);
-    ::posix_spawnattr_init(&attributes);
-  }
-  ~spawn_settings() {
-    ::posix_spawn_file_actions_destroy(&files);
-    ::posix_spawnattr_destroy(&attributes);
-  }
-  spawn_settings(const spawn_settings&) = delete;
-  spawn_settings& operator=(const spawn_settings&) = delete;
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-};
-
 pid_t start(int pipe, int lifeline, std::vector<std::string>& arguments) {
-  spawn_settings s;
+  // Ctrl-C before parent_pipe has seen to it must not end the worker.
+  detail::spawn_settings s{SIGINT};
   ::posix_spawn_file_actions_addopen(&s.files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&s.files, pipe, pipe_fd);
   ::posix_spawn_file_actions_adddup2(&s.files, lifeline, lifeline_fd);
   ::posix_spawn_file_actions_addclosefrom_np(&s.files, first_other_fd);
-  sigset_t signals;
-  ::sigfillset(&signals);
-  ::posix_spawnattr_setsigdefault(&s.attributes, &signals);
-  // Ctrl-C before parent_pipe has seen to it must not end the worker.
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGINT);
-  ::posix_spawnattr_setsigmask(&s.attributes, &signals);
-  ::posix_spawnattr_setflags(&s.attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
   std::string mark{worker_mark};
   std::vector<char*> argv{program_invocation_name, mark.data()};
   for (auto& a : arguments) argv.push_back(a.data());
@@ -92,18 +63,6 @@ pid_t start(int pipe, int lifeline, std::vector<std::string>& arguments) {
 }
 
 }  // namespace
-
-std::string exit_status::to_string() const {
-  if (signal == 0) return "exit status " + std::to_string(code);
-  const char* const name = ::sigdescr_np(signal);
-  return "killed by signal " + std::to_string(signal) +
-         (name != nullptr ? " (" + std::string{name} + ")" : "");
-}
-
-wait_operation::wait_operation(worker& w) noexcept
-    : worker_{&w}, ended_{io::readable(w.process_)} {}
-
-exit_status wait_operation::await_resume() const { return worker_->reap(WNOHANG); }
 
 worker::worker(std::vector<std::string> arguments) {
   loop::refuse_in_simulation("worker");
@@ -121,60 +80,10 @@ worker::worker(std::vector<std::string> arguments) {
   lifeline_ = descriptor::adopt(ends[1]);
   const descriptor pipe_copy = out_of_the_way(its_pipe.fd());
   const descriptor lifeline_copy = out_of_the_way(its_lifeline.fd());
-  pid_ = start(pipe_copy.fd(), lifeline_copy.fd(), arguments);
-  process_ = descriptor::adopt(open_pidfd(pid_));
-  if (!process_.is_open()) {
-    const int failed = errno;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    cannot_start(failed);
-  }
-  pipe_ = message_pipe{std::move(mine), "worker " + std::to_string(pid_)};
-}
-
-worker::worker(worker&& o) noexcept
-    : pid_{std::exchange(o.pid_, -1)},
-      process_{std::move(o.process_)},
-      lifeline_{std::move(o.lifeline_)},
-      pipe_{std::move(o.pipe_)},
-      status_{o.status_} {}
-
-worker& worker::operator=(worker&& o) noexcept {
-  if (this != &o) {
-    end();
-    pid_ = std::exchange(o.pid_, -1);
-    process_ = std::move(o.process_);
-    lifeline_ = std::move(o.lifeline_);
-    pipe_ = std::move(o.pipe_);
-    status_ = o.status_;
-  }
-  return *this;
-}
-
-worker::~worker() { end(); }
-
-void worker::end() noexcept {
-  if (!process_.is_open() || status_) return;
-  kill();
-  siginfo_t ignored{};
-  while (::waitid(P_PIDFD, static_cast<id_t>(process_.fd()), &ignored, WEXITED) != 0 &&
-         errno == EINTR) {
-  }
-}
-
-void worker::kill(int signal) noexcept {
-  if (process_.is_open() && !status_) send_signal(process_.fd(), signal);
-}
-
-exit_status worker::reap(int flags) {
-  if (status_) return *status_;
-  siginfo_t how{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(process_.fd()), &how, WEXITED | flags) != 0) {
-    throw error{"wait for", "worker " + std::to_string(pid_), system_code(errno)};
-  }
-  const bool exited = how.si_code == CLD_EXITED;
-  status_ = exit_status{exited ? how.si_status : 0, exited ? 0 : how.si_status};
-  return *status_;
+  const pid_t pid = start(pipe_copy.fd(), lifeline_copy.fd(), arguments);
+  const std::string name = "worker " + std::to_string(pid);
+  process_ = child{pid, name};
+  pipe_ = message_pipe{std::move(mine), name};
 }
 
 std::optional<message_pipe> parent_pipe(int argc, char** argv) {

@@ -29,36 +29,11 @@
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/loop/descriptor.hpp"
-#include "oneloop/loop/io.hpp"
+#include "oneloop/process/child.hpp"
 #include "oneloop/process/message_pipe.hpp"
 #include "oneloop/scope/await.hpp"
 
 namespace oneloop::inline v0::process {
-
-/// How a process ended.
-struct ONELOOP_API exit_status {
-  int code = 0;    // of exit; 0 if a signal ended it
-  int signal = 0;  // that ended it; 0 if none did
-  [[nodiscard]] bool ok() const noexcept { return code == 0 && signal == 0; }
-  /// "exit status 3", "killed by signal 9 (Killed)"
-  [[nodiscard]] std::string to_string() const;
-  friend bool operator==(const exit_status&, const exit_status&) = default;
-};
-
-class worker;
-
-/// What worker::wait returns. It may be moved until it is started.
-class ONELOOP_API wait_operation {
- public:
-  explicit wait_operation(worker& w) noexcept;
-  bool await_ready() noexcept { return ended_.await_ready(); }
-  bool await_suspend(waiter& w) { return ended_.await_suspend(w); }
-  exit_status await_resume() const;
-
- private:
-  worker* worker_;
-  readiness_operation ended_;
-};
 
 class ONELOOP_API worker {
  public:
@@ -68,11 +43,6 @@ class ONELOOP_API worker {
   /// called parent_pipe: it would start workers for ever.
   /// Cost: about a millisecond, whatever the size of this process; three descriptors.
   explicit worker(std::vector<std::string> arguments = {});
-  worker(worker&& o) noexcept;
-  worker& operator=(worker&& o) noexcept;
-  /// Kills it if it has not ended, and waits for its end (a moment).
-  ~worker();
-
   /// See message_pipe.
   [[nodiscard]] send_message_operation send(std::string message) noexcept {
     return pipe_.send(std::move(message));
@@ -81,24 +51,15 @@ class ONELOOP_API worker {
   /// The worker receives nothing more: most take that for the end of their work.
   void end_sending() noexcept { pipe_.end_sending(); }
 
-  /// Until it has ended: how. May be asked again. It must stay where it is meanwhile.
-  /// Errors: error if somebody else in this process has taken its status (waitpid(-1), or SIGCHLD
-  /// being ignored). Cancellation: retractable; the worker goes on.
-  [[nodiscard]] wait_operation wait() noexcept { return wait_operation{*this}; }
-  /// Sends a signal; nothing if it has ended.
-  void kill(int signal = 9) noexcept;
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  /// See process/child.hpp.
+  [[nodiscard]] wait_operation wait() noexcept { return process_.wait(); }
+  void kill(int signal = 9) noexcept { process_.kill(signal); }
+  [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
 
  private:
-  friend class wait_operation;
-  exit_status reap(int flags);
-  void end() noexcept;
-
-  pid_t pid_ = -1;
-  descriptor process_;   // a pidfd
+  child process_;
   descriptor lifeline_;  // while it is open, the worker lives
   message_pipe pipe_;
-  std::optional<exit_status> status_;
 };
 
 /// First in `main` of a program that has workers: in a worker, its end of the pipe to its parent;

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "oneloop/loop/runtime.hpp"
+#include "oneloop/process/child.hpp"
 #include "oneloop/process/worker.hpp"
 #include "oneloop/testing/simulation.hpp"
 #include "oneloop/testing/simulation_test.hpp"
@@ -36,6 +37,7 @@ TEST_F(in_simulation, what_needs_a_thread_is_refused) {
             }),
             "start a thread");
     refused(thrown_by<misuse>([&] { process::worker w; }), "worker");
+    refused(thrown_by<misuse>([&] { process::child c{{.arguments = {"true"}}}; }), "child");
     refused(thrown_by<misuse>([&] { call_on(sim.loop(), [] {}); }), "call_on");
     EXPECT_THROW(static_cast<void>(sim.loop().pollable_fd()), misuse);
   });
