@@ -4,9 +4,9 @@
 #include <cstdlib>
 
 #include "../stopwatch.hpp"
+#include "oneloop/fiber/run.hpp"
 #include "oneloop/process/child.hpp"
 #include "oneloop/task/region.hpp"
-#include "oneloop/task/run.hpp"
 
 using namespace oneloop;
 
@@ -22,11 +22,10 @@ static task<> some(int* left, int* failed) {
 int main(int argc, char** argv) {
   int left = argc > 1 ? std::atoi(argv[1]) : 2000, failed = 0;
   const stopwatch watch;
-  run([&]() -> task<> {
-    auto all = with_nursery([&](nursery& n) {
+  run([&] {
+    with_nursery([&](nursery& n) {
       for (int i = 0; i < 50; ++i) n.start(some, &left, &failed);
     });
-    co_await std::move(all);
   });
   if (failed != 0) return 1;
   watch.print();
