@@ -203,7 +203,7 @@ void host_limiter::push(std::string_view name, item i, duration crawl_delay) {
   }
 }
 
-time_point host_limiter::next_at() const noexcept { return state_->ready.next(); }
+time_point host_limiter::next_at() const noexcept { return state_->ready.next(state_->now()); }
 
 std::optional<host_limiter::turn> host_limiter::try_next() {
   state& s = *state_;

@@ -352,10 +352,18 @@ void loop::run_batch(const bool& done) noexcept {
   active = nullptr;
 }
 
+duration loop::shortest_idle() noexcept {
+  duration shortest = duration::max();
+  for (idle_node* n = idle_.front(); n != nullptr; n = idle_.next(*n)) {
+    shortest = std::min(shortest, n->cushion);
+  }
+  return shortest;
+}
+
 // There is nothing ready. The time when those who wait for that may go on.
 time_point loop::begin_idle() noexcept {
   const time_point t = now();
-  idle_until_ = after(t, idle_.next().time_since_epoch());
+  idle_until_ = after(t, shortest_idle());
   // A clock that is moved by hand does not get there.
   if (clock_ != nullptr && clock_->stands_still_before(idle_until_)) idle_until_ = t;
   return idle_until_;
@@ -364,12 +372,17 @@ time_point loop::begin_idle() noexcept {
 void loop::end_idle() noexcept {
   const time_point until = std::exchange(idle_until_, never);
   if (!ready_.empty() || !inbox_->stack().empty() || now() < until) return;
-  const time_point shortest = idle_.next();
-  while (timer_node* t = idle_.pop_due(shortest)) t->fire(*t);
+  const duration shortest = shortest_idle();
+  for (idle_node* n = idle_.front(); n != nullptr;) {
+    idle_node& one = *std::exchange(n, idle_.next(*n));
+    if (one.cushion > shortest) continue;
+    one.unlink();
+    one.fire(one);
+  }
 }
 
 bool loop::asleep() noexcept {
-  return ready_.empty() && timers_.size() == 0 && idle_.size() == 0 && owed() == 0 &&
+  return ready_.empty() && timers_.size() == 0 && idle_.empty() && owed() == 0 &&
          inbox_->stack().empty() && !backend_->awaits_io();
 }
 
@@ -401,7 +414,7 @@ void loop::turn(const bool& done) {
   time_point deadline = time_point::min();
   if (ready_.empty()) {
     deadline = timers_.next();
-    if (idle_.size() != 0) [[unlikely]]
+    if (!idle_.empty()) [[unlikely]]
       deadline = std::min(deadline, begin_idle());
   }
   if (also_ != nullptr) deadline = std::min(deadline, also_->next());
@@ -446,7 +459,7 @@ int loop::pollable_fd() {
 time_point loop::next_deadline() noexcept {
   // From here on the host may sleep: pushes must signal the inbox's descriptor.
   if (!ready_.empty() || !backend_->flush() || !inbox_->stack().sleep()) return now();
-  return idle_.size() == 0 ? timers_.next() : std::min(timers_.next(), begin_idle());
+  return idle_.empty() ? timers_.next() : std::min(timers_.next(), begin_idle());
 }
 
 std::size_t loop::run_ready(std::size_t max_items) {

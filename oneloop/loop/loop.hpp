@@ -74,6 +74,14 @@ struct simulation_seed {
   std::uint64_t value = 0;
 };
 
+/// Somebody who waits until the loop is idle, and has been so for `cushion`; see testing/clock.hpp.
+struct idle_node : list_hook<> {
+  using fire_fn = void (*)(idle_node&) noexcept;
+  idle_node(duration c, fire_fn f) noexcept : cushion{c}, fire{f} {}
+  duration cushion;
+  fire_fn fire;  // it is out of the list then
+};
+
 class ONELOOP_API loop {
  public:
   /// `backend`: "epoll", "io_uring", "virtual" or "auto"; empty: the environment's ONELOOP_BACKEND,
@@ -170,9 +178,9 @@ class ONELOOP_API loop {
   /// To the end of the ready queue.
   void make_ready(ready_item& item) noexcept { ready_.push(item); }
   [[nodiscard]] timer_queue& timers() noexcept { return timers_; }
-  /// Fired when nothing has been ready for as long as each node's deadline says, as a time point
-  /// after zero; the shortest first, and alone (testing/clock.hpp).
-  [[nodiscard]] timer_queue& idle_timers() noexcept { return idle_; }
+  /// Fired when nothing has been ready for as long as each says; the shortest first, and alone
+  /// (testing/clock.hpp).
+  [[nodiscard]] intrusive_list<idle_node>& idle_nodes() noexcept { return idle_; }
   [[nodiscard]] io_driver& io() noexcept;
   /// Throws wrong_thread naming `what`, or error in a forked child, unless the calling thread may
   /// use the loop now.
@@ -240,6 +248,7 @@ class ONELOOP_API loop {
   void take_mail() noexcept;
   void fire_timers() noexcept;
   void fire_due(timer_queue& timers) noexcept;
+  [[nodiscard]] duration shortest_idle() noexcept;
   time_point begin_idle() noexcept;
   void end_idle() noexcept;
   void turn(const bool& done);
@@ -251,7 +260,7 @@ class ONELOOP_API loop {
   intrusive_queue<ready_item> ready_;
   timer_queue timers_;
   timer_queue* also_ = nullptr;  // of the thread that runs the loop
-  timer_queue idle_;
+  intrusive_list<idle_node> idle_;
   time_point idle_until_ = never;  // then idle_ fires, if nothing comes before
   std::unique_ptr<backend> backend_;
   virtual_clock* clock_ = nullptr;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "oneloop/base/error.hpp"
-#include "oneloop/loop/loop.hpp"
 
 namespace oneloop::inline v0::testing {
 
@@ -24,22 +23,21 @@ const operation_info idle_operation::info{
     .cancel = idle_operation::cancel,
 };
 
-idle_operation::idle_operation(duration cushion) noexcept
-    : timer_node{[](timer_node& t) noexcept {
-        auto& self = static_cast<idle_operation&>(t);
-        if (!self.waiter_->try_claim()) return;
-        self.won_ = true;
-        self.waiter_->wake();
-      }},
-      cushion_{std::max(cushion, duration::zero())} {}
+idle_operation::idle_operation(duration d) noexcept
+    : idle_node{std::max(d, duration::zero()), [](idle_node& n) noexcept {
+                  auto& self = static_cast<idle_operation&>(n);
+                  if (!self.waiter_->try_claim()) return;
+                  self.won_ = true;
+                  self.waiter_->wake();
+                }} {}
 
-idle_operation::idle_operation(idle_operation&& o) noexcept : idle_operation{o.cushion_} {}
+idle_operation::idle_operation(idle_operation&& o) noexcept : idle_operation{o.cushion} {}
 
 enlisted idle_operation::enlist(waiter& w) {
   if (w.home() == nullptr) throw loop_not_running{"wait_all_tasks_blocked"};
   waiter_ = &w;
   won_ = false;
-  w.home()->idle_timers().add(*this, time_point{cushion_});
+  w.home()->idle_nodes().push_back(*this);
   return enlisted::waiting;
 }
 
@@ -54,9 +52,7 @@ bool idle_operation::await_suspend(waiter& w) {
   return true;
 }
 
-void idle_operation::delist() noexcept {
-  if (pending()) waiter_->home()->idle_timers().remove(*this);
-}
+void idle_operation::delist() noexcept { unlink(); }
 
 void idle_operation::cancel(void* op, waiter& w) noexcept {
   auto& self = *static_cast<idle_operation*>(op);

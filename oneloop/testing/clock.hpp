@@ -15,13 +15,11 @@
 
 #include "oneloop/base/clock.hpp"
 #include "oneloop/base/config.hpp"
-#include "oneloop/loop/timer_queue.hpp"
+#include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/virtual_clock.hpp"
 #include "oneloop/loop/waiter.hpp"
 
 namespace oneloop::inline v0 {
-
-class loop;
 
 namespace testing {
 
@@ -32,9 +30,9 @@ namespace testing {
 [[nodiscard]] ONELOOP_API virtual_clock& clock_here();
 
 /// What wait_all_tasks_blocked returns.
-class ONELOOP_API idle_operation : timer_node {
+class ONELOOP_API idle_operation : idle_node {
  public:
-  explicit idle_operation(duration cushion) noexcept;
+  explicit idle_operation(duration d) noexcept;
   /// Before it is started.
   idle_operation(idle_operation&& o) noexcept;
   ~idle_operation() { delist(); }
@@ -50,7 +48,6 @@ class ONELOOP_API idle_operation : timer_node {
  private:
   static void cancel(void* op, waiter& w) noexcept;
   static const operation_info info;
-  duration cushion_;
   waiter* waiter_ = nullptr;
   bool won_ = false;
 };

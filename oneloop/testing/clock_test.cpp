@@ -102,7 +102,7 @@ TEST_P(all_blocked, is_cancelled_and_selected_like_anything_else) {
     EXPECT_EQ(first.index(), 0u);
     const auto second = await(select(c.receive(), wait_all_tasks_blocked()));
     EXPECT_EQ(second.index(), 1u);
-    EXPECT_EQ(l.idle_timers().size(), 0u);
+    EXPECT_TRUE(l.idle_nodes().empty());
   });
 }
 
