@@ -28,7 +28,8 @@
 // an await of a deferred that was cancelled throws cancelled_error. A cancelled `co_await d` takes
 // nothing and leaves the deferred alone. `co_await f()` and `co_await std::move(d)`, of a handle
 // that nobody else names, pass the cancel on: the deferred is cancelled and waited for, and if it
-// gives a value all the same, that is the result. (A select leaves both kinds alone.)
+// gives a value all the same, that is the result. (A select leaves both kinds alone.) So it is if
+// the scope was cancelled before: what the deferred has got by then goes with it.
 //
 // *Cancellation*: see deferred::cancel.
 //
@@ -53,6 +54,7 @@
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
+#include "oneloop/base/log.hpp"
 #include "oneloop/deferred/chain.hpp"
 #include "oneloop/deferred/failure.hpp"
 #include "oneloop/deferred/link.hpp"
@@ -387,6 +389,10 @@ class deferred_operation : public detail::join_wait {
 
  protected:
   [[nodiscard]] const deferred<T>& awaited() const noexcept { return deferred_; }
+  /// It was made, and never started (nor moved from).
+  [[nodiscard]] bool unused() const noexcept {
+    return !attached_ && deferred_.shared().get() != nullptr;
+  }
 
  private:
   deferred_operation(deferred<T> d, detail::join_ref<state_type, false> s)
@@ -421,6 +427,11 @@ template <class T>
 class owning_deferred_operation : public deferred_operation<T> {
  public:
   using deferred_operation<T>::deferred_operation;
+  owning_deferred_operation(owning_deferred_operation&&) noexcept = default;
+  // A wait that a cancelled scope kept from beginning was cancelled: so is what it was for.
+  ~owning_deferred_operation() {
+    if (this->unused()) pass_on(loop::current());
+  }
   bool await_suspend(waiter& w) {
     static constexpr operation_info info{"deferred", &owning_deferred_operation::cancel};
     w.arm(this, info);
@@ -442,13 +453,24 @@ class owning_deferred_operation : public deferred_operation<T> {
     auto& self = *static_cast<owning_deferred_operation*>(op);
     if (!w.claim_word().is_open()) return;
     self.asked_ = true;
-    // From the queue: cancellers and callbacks are users' code, and the tree of scopes is being
-    // walked now.
     if (loop* l = w.home()) {
-      l->post([d = self.awaited()] { d.cancel(); });
+      self.pass_on(l);
     } else if (!self.awaited().shared()->cancel() && w.try_claim()) {
       self.delist();
       w.wake_cancelled();
+    }
+  }
+  /// From the queue: cancellers and callbacks are users' code, and the tree of scopes may be being
+  /// walked now.
+  void pass_on(loop* l) noexcept {
+    try {
+      if (l != nullptr) {
+        l->post([d = this->awaited()] { d.cancel(); });
+      } else {
+        this->awaited().cancel();
+      }
+    } catch (...) {
+      log(severity::error, "cannot cancel a deferred: " + describe(std::current_exception()));
     }
   }
   bool asked_ = false;
