@@ -28,8 +28,9 @@
 // an await of a deferred that was cancelled throws cancelled_error. A cancelled `co_await d` takes
 // nothing and leaves the deferred alone. `co_await f()` and `co_await std::move(d)`, of a handle
 // that nobody else names, pass the cancel on: the deferred is cancelled and waited for, and if it
-// gives a value all the same, that is the result. (A select leaves both kinds alone.) So it is if
-// the scope was cancelled before: what the deferred has got by then goes with it.
+// gives a value all the same, that is the result. (A select leaves both kinds alone.) If the scope
+// was cancelled before, such a deferred is cancelled, too, and what it has got by then goes with
+// it.
 //
 // *Cancellation*: see deferred::cancel.
 //
@@ -428,9 +429,10 @@ class owning_deferred_operation : public deferred_operation<T> {
  public:
   using deferred_operation<T>::deferred_operation;
   owning_deferred_operation(owning_deferred_operation&&) noexcept = default;
-  // A wait that a cancelled scope kept from beginning was cancelled: so is what it was for.
+  // A wait that a cancelled scope kept from beginning was cancelled: so is what it was for. (A case
+  // of a select may have lost before it began.)
   ~owning_deferred_operation() {
-    if (this->unused()) pass_on(loop::current());
+    if (this->unused() && context::current().scope().cancelled()) pass_on(loop::current());
   }
   bool await_suspend(waiter& w) {
     static constexpr operation_info info{"deferred", &owning_deferred_operation::cancel};
