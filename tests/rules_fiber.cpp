@@ -45,6 +45,15 @@ class spawn_subject final : public pool_subject {
     pool_.spawn([] {});
   }
 };
+class fiber_join_subject final : public pool_subject {
+  void call() override { EXPECT_TRUE(member_->join()); }
+};
+class fiber_get_subject final : public pool_subject {
+  void call() override { member_->get(); }
+};
+class iwait_subject final : public pool_subject {
+  void call() override { EXPECT_TRUE(iwait({*member_}).next()); }
+};
 class group_join_subject final : public pool_subject {
   void call() override { EXPECT_TRUE(pool_.join()); }
 };
@@ -56,13 +65,14 @@ class green_wait_subject final : public pool_subject {
   void call() override { EXPECT_EQ(oneloop::wait({*member_}, 1000h).size(), 1u); }
 };
 
-const bool enrolled = enrol<place_subject>("fiber_pool_wait_available") &&
-                      enrol<spawn_subject>("fiber_pool_spawn") &&
-                      enrol<group_join_subject>("fiber_group_join") &&
-                      enrol<joinall_subject<false, all_of_them>>("joinall") &&
-                      enrol<joinall_subject<true, all_of_them>>("joinall_raise_error") &&
-                      enrol<joinall_subject<false, 1>>("joinall_count") &&
-                      enrol<green_wait_subject>("wait_for_fibers");
+const bool enrolled =
+    enrol<place_subject>("fiber_pool_wait_available") && enrol<spawn_subject>("fiber_pool_spawn") &&
+    enrol<group_join_subject>("fiber_group_join") && enrol<fiber_join_subject>("fiber_join") &&
+    enrol<fiber_get_subject>("fiber_get") && enrol<iwait_subject>("iwait_next") &&
+    enrol<joinall_subject<false, all_of_them>>("joinall") &&
+    enrol<joinall_subject<true, all_of_them>>("joinall_raise_error") &&
+    enrol<joinall_subject<false, 1>>("joinall_count") &&
+    enrol<green_wait_subject>("wait_for_fibers");
 
 }  // namespace
 }  // namespace oneloop::rules
