@@ -172,6 +172,20 @@ class send_datagram_subject final : public subject {
   std::array<std::byte, 1> byte_{};
 };
 
+/// Over at once, too.
+class shutdown_subject final : public subject {
+ public:
+  shutdown_subject() : subject{{.needs_kernel = true, .waits = false}} {}
+  wait_for wait() override { return waiting(ends_.first.shutdown_write()); }
+  bool untaken() override {
+    char end = 0;
+    return ::recv(ends_.second.fd(), &end, 1, MSG_DONTWAIT) == -1;
+  }
+
+ private:
+  std::pair<net::unix_stream, net::unix_stream> ends_ = net::unix_stream::pair();
+};
+
 /// The buffers are full; what is there is room, for nobody in particular.
 class writable_subject final : public subject {
  public:
@@ -256,7 +270,8 @@ const bool enrolled =
     enrol<read_subject>("socket_read") && enrol<write_subject>("socket_write") &&
     enrol<accept_subject>("socket_accept") && enrol<connect_subject>("socket_connect") &&
     enrol<datagram_subject>("datagram_receive") && enrol<send_datagram_subject>("datagram_send") &&
-    enrol<writable_subject>("writable") && enrol<acceptable_subject>("readable");
+    enrol<shutdown_subject>("socket_shutdown") && enrol<writable_subject>("writable") &&
+    enrol<acceptable_subject>("readable");
 
 }  // namespace
 }  // namespace oneloop::rules
