@@ -12,6 +12,7 @@
 #include "oneloop/channel/select.hpp"
 #include "oneloop/deferred/deferred.hpp"
 #include "oneloop/deferred/deferred_test.hpp"
+#include "oneloop/deferred/lock.hpp"
 #include "oneloop/scope/gather.hpp"
 #include "oneloop/scope/timeout.hpp"
 #include "oneloop/sync/event.hpp"
@@ -308,10 +309,14 @@ TEST(inline_callbacks, a_scope_that_was_cancelled_before_passes_its_cancel_on_to
       EXPECT_THROW((void)await(d), cancelled);
       shielded([] { await(sleep_for(1s)); });
       EXPECT_EQ(cancels, 0) << "somebody else has it";
-      (void)await(deferred<int>{d});
+      EXPECT_THROW((void)await(deferred<int>{d}), cancelled);
+      EXPECT_EQ(cancels, 1);
+      deferred_lock lock;
+      const mutex_guard held = lock.shared().try_lock();
+      EXPECT_THROW((void)await(lock.acquire()), cancelled);
+      EXPECT_EQ(lock.waiting(), 0u) << "the lock goes now";
+      await(yield_now());
     }));
-    await(sleep_for(1s));
-    EXPECT_EQ(cancels, 1);
   });
 }
 

@@ -429,10 +429,16 @@ class owning_deferred_operation : public deferred_operation<T> {
  public:
   using deferred_operation<T>::deferred_operation;
   owning_deferred_operation(owning_deferred_operation&&) noexcept = default;
-  // A wait that a cancelled scope kept from beginning was cancelled: so is what it was for. (A case
-  // of a select may have lost before it began.)
+  // A wait that a cancelled scope kept from beginning was cancelled: so is what it was for, and
+  // now, for it may use what the caller leaves behind. (A case of a select may have lost before it
+  // began.)
   ~owning_deferred_operation() {
-    if (this->unused() && context::current().scope().cancelled()) pass_on(loop::current());
+    if (!this->unused() || !context::current().scope().cancelled()) return;
+    try {
+      this->awaited().cancel();
+    } catch (...) {
+      log(severity::error, "cannot cancel a deferred: " + describe(std::current_exception()));
+    }
   }
   bool await_suspend(waiter& w) {
     static constexpr operation_info info{"deferred", &owning_deferred_operation::cancel};
@@ -455,24 +461,13 @@ class owning_deferred_operation : public deferred_operation<T> {
     auto& self = *static_cast<owning_deferred_operation*>(op);
     if (!w.claim_word().is_open()) return;
     self.asked_ = true;
+    // From the queue: cancellers and callbacks are users' code, and the tree of scopes is being
+    // walked now.
     if (loop* l = w.home()) {
-      self.pass_on(l);
+      l->post([d = self.awaited()] { d.cancel(); });
     } else if (!self.awaited().shared()->cancel() && w.try_claim()) {
       self.delist();
       w.wake_cancelled();
-    }
-  }
-  /// From the queue: cancellers and callbacks are users' code, and the tree of scopes may be being
-  /// walked now.
-  void pass_on(loop* l) noexcept {
-    try {
-      if (l != nullptr) {
-        l->post([d = this->awaited()] { d.cancel(); });
-      } else {
-        this->awaited().cancel();
-      }
-    } catch (...) {
-      log(severity::error, "cannot cancel a deferred: " + describe(std::current_exception()));
     }
   }
   bool asked_ = false;
