@@ -118,6 +118,7 @@ class subject {
   virtual void again() {}
   /// In the party that is going to wait.
   virtual wait_for wait() { return {}; }
+  /// In place of it, if it is a call.
   virtual void call() {}
   /// Lets a wait happen: the one that is there, or the next.
   virtual void complete() {}
