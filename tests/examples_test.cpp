@@ -1,7 +1,10 @@
 // The examples as programs: what they print, against servers in this process.
+#include <sys/resource.h>
+
 #include <random>
 #include <set>
 
+#include "oneloop/base/sanitized_test.hpp"
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/scope/gather.hpp"
 #include "pages.hpp"
@@ -38,6 +41,16 @@ std::vector<std::string> command(const std::string& name, std::vector<std::strin
 tool_test::outcome outcome_of_example(const std::string& name,
                                       std::vector<std::string> arguments = {}) {
   return outcome_of(command(name, std::move(arguments)));
+}
+
+/// Seconds of the processor that programs which have ended have taken.
+double cpu_of_children() {
+  rusage all{};
+  ::getrusage(RUSAGE_CHILDREN, &all);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
+  return seconds(all.ru_utime) + seconds(all.ru_stime);
 }
 
 /// The models that a lab has: its programs.
@@ -365,9 +378,16 @@ TEST_F(example, sieve_prints_the_first_primes) {
 TEST_F(example, chess_takes_twelve_hours_or_one_and_no_time) {
   EXPECT_EQ(models_of("chess").size(), 2u);
   for (const auto& name : models_of("chess")) {
+    const double before = cpu_of_children();
     const auto o = outcome_of_example(name);
+    const double took = cpu_of_children() - before;
     EXPECT_EQ(o.out, "one after another: 12:00:00\nas an exhibition: 1:00:00\n") << name;
     EXPECT_EQ(o.status, 0) << name << o.err;
+    // Of the processor, which a busy machine does not prolong; a few ms.
+    if (!oneloop::test::sanitized) {
+      EXPECT_LT(took, 0.1) << name;
+    }
+    EXPECT_GT(took, 0) << "it was measured";
   }
 }
 

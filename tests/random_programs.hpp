@@ -19,9 +19,11 @@
 // time.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -30,6 +32,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,11 +41,14 @@
 #include "oneloop/channel/priority_queue.hpp"
 #include "oneloop/channel/queue.hpp"
 #include "oneloop/channel/select.hpp"
+#include "oneloop/channel/ticker.hpp"
 #include "oneloop/deferred/deferred.hpp"
 #include "oneloop/fiber/fiber.hpp"
 #include "oneloop/fiber/spawn.hpp"
+#include "oneloop/fiber/timeout.hpp"
 #include "oneloop/loop/loop.hpp"
 #include "oneloop/loop/sleep.hpp"
+#include "oneloop/net/stream.hpp"
 #include "oneloop/scope/gather.hpp"
 #include "oneloop/scope/ready_signal.hpp"
 #include "oneloop/scope/region.hpp"
@@ -63,7 +69,9 @@
 #include "oneloop/task/task.hpp"
 #include "oneloop/task/task_group.hpp"
 #include "oneloop/testing/clock.hpp"
+#include "oneloop/testing/memory_stream.hpp"
 #include "oneloop/thread/future.hpp"
+#include "oneloop/thread/to_thread.hpp"
 
 namespace oneloop::random_programs {
 

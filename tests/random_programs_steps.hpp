@@ -549,7 +549,7 @@ struct MODEL {
   /// A promise that a child keeps, or breaks.
   static CODE(void) promised(program& p) {
     promise<int> given;
-    const future<int> taken = given.get_future();
+    future<int> made = given.get_future();
     const bool kept = p.chance(70);
     auto child = [&, given = std::move(given)]() mutable -> CODE(void) {
       DO(pausing, pause(p));
@@ -559,6 +559,8 @@ struct MODEL {
         given.set_exception(std::make_exception_ptr(planned{}));
       }
     };
+    const future<int> taken =
+        std::move(made);  // goes before the promise does, if all are cancelled
     auto body = [&](nursery& n) -> CODE(void) {
       n.start(std::ref(child));
       try {
@@ -610,9 +612,147 @@ struct MODEL {
     GIVE;
   }
 
+  /// The time that comes again and again; one that was cancelled comes at the next wait.
+  static CODE(void) tick(program& p) {
+    ticker clock{p.a_while() + 1us};
+    time_point last = time_point::min();
+    for (int i = 0; i < 3; ++i) {
+      auto make = [&] { return clock.next(); };
+      auto got = [&](auto&, time_point due) {
+        p.expect(due > last && due <= loop::now_here(), "ticker: a tick came twice, or early");
+        last = due;
+      };
+      auto lost = [](auto&) {};
+      DO(ticking, until_done(p, waits_for(), make, got, lost));
+    }
+    GIVE;
+  }
+  /// Timeouts as objects, two at a time, which fibers and plain threads have: each strikes once, or
+  /// not at all.
+  static CODE(void) time_out(program& p) {
+    if constexpr (std::is_void_v<CODE(void)>) {
+      timeout outer{p.a_while()}, inner{p.a_while()};
+      int outer_struck = 0, inner_struck = 0;
+      for (int i = 0; i < 3; ++i) {
+        try {
+          await(sleep_for(p.a_while()));
+        } catch (const timeout_expired& e) {
+          ++(e == outer ? outer_struck : inner_struck);
+          p.expect(e == outer || e == inner, "timeout: it was somebody else's");
+        }
+      }
+      p.expect(outer_struck + outer.pending() <= 1 && inner_struck + inner.pending() <= 1,
+               "timeout: it struck twice");
+    }
+    GIVE;
+  }
+  /// Bytes through memory, with little room or none; a write that was cut short goes on.
+  static CODE(void) stream(program& p) {
+    const auto room = static_cast<std::size_t>(p.draw(0, 8));
+    auto ends = testing::memory_stream_pair(testing::memory_options{}.capacity(room));
+    std::string written, read;
+    for (int i = p.draw(1, 40); i != 0; --i) written += static_cast<char>('a' + i);
+    auto writes = [&]() -> CODE(void) {
+      std::string_view rest = written;
+      while (!rest.empty()) {
+        const auto piece = static_cast<std::size_t>(p.draw(1, 20));
+        auto make = [&] { return ends.first.write_all(net::bytes_of(rest.substr(0, piece))); };
+        auto got = [&](auto&, std::size_t n) { rest.remove_prefix(n); };
+        auto lost = [](auto&) {};
+        DO(writing, until_done(p, waits_for(), make, got, lost));
+      }
+      ends.first.close();
+    };
+    auto body = [&](nursery& n) -> CODE(void) {
+      n.start(std::ref(writes));
+      std::array<std::byte, 7> buffer{};
+      for (bool more = true; more;) {
+        auto make = [&] { return ends.second.read_some(buffer); };
+        auto got = [&](auto&, std::size_t n_read) {
+          more = n_read != 0;
+          read.append(reinterpret_cast<const char*>(buffer.data()), n_read);
+        };
+        auto lost = [](auto&) {};
+        DO(reading, until_done(p, waits_for(), make, got, lost));
+      }
+    };
+    DO(region, with_nursery(body));
+    p.expect(read == written, "memory_stream: what came is not what was written");
+    GIVE;
+  }
+  /// Whatever comes first out of two channels, until both are closed.
+  static CODE(void) choose(program& p) {
+    channel<int> lines[2]{channel<int>{static_cast<std::size_t>(p.draw(0, 2))}, channel<int>{1}};
+    int sum = 0;
+    auto gives = [&]() -> CODE(void) {
+      for (int i = 1; i <= 4; ++i) {
+        channel<int>& line = lines[p.draw(0, 1)];
+        auto make = [&] { return line.send(i); };
+        auto got = [](auto&) {};
+        auto lost = [](auto&) {};
+        DO(sending, until_done(p, waits_for(), make, got, lost));
+        DO(pausing, pause(p));
+      }
+      for (channel<int>& line : lines) line.close();
+    };
+    auto body = [&](nursery& n) -> CODE(void) {
+      n.start(std::ref(gives));
+      std::vector<channel<int>*> open{&lines[0], &lines[1]};
+      while (!open.empty()) {
+        auto make = [&] {
+          std::vector<channel<int>::receive_operation> cases;
+          for (channel<int>* line : open) cases.push_back(line->receive());
+          return select_any(std::move(cases));
+        };
+        auto got = [&](auto&, auto& r) {
+          sum += r.value.value_or(0);
+          if (!r.value) open.erase(open.begin() + static_cast<std::ptrdiff_t>(r.index));
+        };
+        auto lost = [](auto&) {};
+        DO(choosing, until_done(p, waits_for(), make, got, lost));
+      }
+    };
+    DO(region, with_nursery(body));
+    p.expect(sum == 10, "select_any: something was lost, or came twice");
+    GIVE;
+  }
+  /// Results in the order in which they come, each once.
+  static task<int> gives_later(program* p, int value) {
+    co_await sleep_for(p->a_while());
+    co_return value;
+  }
+  static CODE(void) complete(program& p) {
+    int sum = 0;
+    auto body = [&](nursery& n) -> CODE(void) {
+      std::vector<task<int>> several;
+      for (int i = 1; i <= 3; ++i) several.push_back(gives_later(&p, i));
+      as_completed all{n, std::move(several)};
+      for (bool more = true; more;) {
+        auto next = all.next();
+        auto one = WAIT(std::move(next));
+        more = one.has_value();
+        if (more) sum += one->get();
+      }
+    };
+    DO(region, with_nursery(body));
+    p.expect(sum == 6, "as_completed: something was lost, or came twice");
+    GIVE;
+  }
+  /// A blocking call: on a thread, or at once where there are none.
+  static CODE(void) call_elsewhere(program& p) {
+    const int sent = p.draw(1, 100);
+    int back = 0;
+    auto make = [&] { return to_thread([sent] { return sent + 1; }); };
+    auto got = [&](auto&, int value) { back = value; };
+    auto lost = [](auto&) {};
+    DO(calling, until_done(p, waits_for(), make, got, lost));
+    p.expect(back == sent + 1, "to_thread: not the result");
+    GIVE;
+  }
+
   static CODE(void) bystand(program& p, int how_many, int depth) {
     for (int i = 0; i < how_many; ++i) {
-      switch (p.draw(0, depth < 2 ? 18 : 12)) {
+      switch (p.draw(0, depth < 2 ? 26 : 14)) {
         case 0: {
           DO(step, lock(p));
           break;
@@ -660,35 +800,59 @@ struct MODEL {
           break;
         }
         case 13: {
-          DO(step, meet(p));
+          DO(step, tick(p));
           break;
         }
         case 14: {
-          DO(step, hand_over<lifo_queue<int>>(p));
+          DO(step, time_out(p));
           break;
         }
         case 15: {
-          DO(step, hand_over<priority_queue<int>>(p));
+          DO(step, meet(p));
           break;
         }
         case 16: {
-          DO(step, promised(p));
+          DO(step, hand_over<lifo_queue<int>>(p));
           break;
         }
         case 17: {
-          DO(step, children_of_all_kinds(p));
+          DO(step, hand_over<priority_queue<int>>(p));
           break;
         }
         case 18: {
+          DO(step, promised(p));
+          break;
+        }
+        case 19: {
+          DO(step, children_of_all_kinds(p));
+          break;
+        }
+        case 20: {
           DO(step, family(p, depth));
           break;
         }
+        case 21: {
+          DO(step, handle(p));
+          break;
+        }
+        case 22: {
+          DO(step, buy(p));
+          break;
+        }
+        case 23: {
+          DO(step, stream(p));
+          break;
+        }
+        case 24: {
+          DO(step, choose(p));
+          break;
+        }
+        case 25: {
+          DO(step, complete(p));
+          break;
+        }
         default: {
-          if (p.chance(50)) {
-            DO(step, handle(p));
-          } else {
-            DO(step, buy(p));
-          }
+          DO(step, call_elsewhere(p));
           break;
         }
       }

@@ -92,6 +92,10 @@ class subject {
   struct traits {
     bool needs_kernel = false;
     bool needs_loop = false;   // the operation
+    bool threads = true;       // a plain thread may wait for it
+    bool call = false;         // a call of fibers, no operation: `call` waits
+    bool waits = true;         // if not, it is over at once, always: only C1 says anything
+    bool lasts = true;         // if not, it ends by itself when nothing else runs
     bool completes = true;     // `complete` does something
     bool ahead = true;         // it may come before the wait, which then is over at once
     bool at_once = true;       // it completes a wait that is there before it returns
@@ -113,7 +117,9 @@ class subject {
   /// When nobody waits, at first and after something has happened: it must be able to happen again.
   virtual void again() {}
   /// In the party that is going to wait.
-  virtual wait_for wait() = 0;
+  virtual wait_for wait() { return {}; }
+  /// In place of it, if it is a call.
+  virtual void call() {}
   /// Lets a wait happen: the one that is there, or the next.
   virtual void complete() {}
   /// Whether what `complete` has offered is still there; takes it back.

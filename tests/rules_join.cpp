@@ -29,6 +29,13 @@ class sleep_subject final : public subject {
   wait_for wait() override { return waiting(sleep_for(1000h)); }
 };
 
+/// It ends by itself, after everything that is ready.
+class yield_subject final : public subject {
+ public:
+  yield_subject() : subject{{.waits = false}} {}
+  wait_for wait() override { return waiting(yield_now()); }
+};
+
 /// A child that waits for an event; when that has come there is another child.
 class join_subject : public subject {
  public:
@@ -219,10 +226,18 @@ class shield_subject final : public subject {
   event go_;
 };
 
+/// For its result, or for its end.
+template <bool end_only>
 class future_subject final : public subject {
  public:
   future_subject() : subject{{.ahead = false, .one_each = false, .leaves_trace = false}} {}
-  wait_for wait() override { return waiting(p_->get_future().get()); }
+  wait_for wait() override {
+    if constexpr (end_only) {
+      return waiting(p_->get_future().finished());
+    } else {
+      return waiting(p_->get_future().get(), [](int v) { EXPECT_EQ(v, 7); });
+    }
+  }
   void again() override {
     if (!p_ || p_->get_future().done()) p_.emplace();
   }
@@ -261,6 +276,13 @@ struct make_task {
 struct make_gather {
   auto operator()(channel<int>& ch) const { return gather(ch.receive(), yield_now()); }
 };
+struct make_gather_range {
+  auto operator()(channel<int>& ch) const {
+    std::vector<task<int>> several;
+    several.push_back(receive_one(&ch));
+    return gather(std::move(several));
+  }
+};
 struct make_gather_outcomes {
   auto operator()(channel<int>& ch) const { return gather_outcomes(ch.receive(), yield_now()); }
 };
@@ -278,6 +300,9 @@ struct make_fail_after {
 struct make_move_on_after {
   auto operator()(channel<int>& ch) const { return move_on_after(1000h, ch.receive()); }
 };
+struct make_try_await {
+  auto operator()(channel<int>& ch) const { return try_await(ch.receive()); }
+};
 template <class Make>
 class limited_subject final : public subject {
  public:
@@ -294,18 +319,21 @@ class limited_subject final : public subject {
 };
 
 const bool enrolled =
-    enrol<sleep_subject>("sleep") && enrol<join_subject>("join_of_a_task") &&
-    enrol<join_fiber_subject>("join_of_a_fiber") && enrol<wait_subject>("wait") &&
-    enrol<until_subject>("until") && enrol<wait_for_subject>("wait_for") &&
-    enrol<ready_subject>("start_and_wait_ready") && enrol<as_completed_subject>("as_completed") &&
-    enrol<deferred_subject>("deferred") && enrol<shield_subject>("shield") &&
-    enrol<future_subject>("future") && enrol<composite_subject<make_task>>("task") &&
+    enrol<sleep_subject>("sleep") && enrol<yield_subject>("yield_now") &&
+    enrol<join_subject>("join_of_a_task") && enrol<join_fiber_subject>("join_of_a_fiber") &&
+    enrol<wait_subject>("wait") && enrol<until_subject>("until") &&
+    enrol<wait_for_subject>("wait_for") && enrol<ready_subject>("start_and_wait_ready") &&
+    enrol<as_completed_subject>("as_completed") && enrol<deferred_subject>("deferred") &&
+    enrol<shield_subject>("shield") && enrol<future_subject<false>>("future") &&
+    enrol<future_subject<true>>("future_finished") && enrol<composite_subject<make_task>>("task") &&
     enrol<composite_subject<make_gather>>("gather") &&
+    enrol<composite_subject<make_gather_range>>("gather_of_several") &&
     enrol<composite_subject<make_gather_outcomes>>("gather_outcomes") &&
     enrol<composite_subject<make_first_of>>("first_of") &&
     enrol<composite_subject<make_limited_task>>("fail_after_task") &&
     enrol<limited_subject<make_fail_after>>("fail_after") &&
-    enrol<limited_subject<make_move_on_after>>("move_on_after");
+    enrol<limited_subject<make_move_on_after>>("move_on_after") &&
+    enrol<limited_subject<make_try_await>>("try_await");
 
 }  // namespace
 }  // namespace oneloop::rules

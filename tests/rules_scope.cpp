@@ -1,4 +1,5 @@
-// The rules of scopes and nurseries that are about more than one wait.
+// The rules of scopes and nurseries that are about more than one wait, in fibers and threads;
+// rules_scope_coroutine.cpp has them in coroutines.
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -7,15 +8,12 @@
 #include <thread>
 #include <vector>
 
-#include "oneloop/base/log.hpp"
 #include "oneloop/channel/channel.hpp"
 #include "oneloop/channel/queue.hpp"
 #include "oneloop/channel/select.hpp"
 #include "oneloop/deferred/deferred.hpp"
-#include "oneloop/fiber/run.hpp"
 #include "oneloop/fiber/spawn.hpp"
 #include "oneloop/fiber/timeout.hpp"
-#include "oneloop/loop/backend.hpp"
 #include "oneloop/loop/runtime.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/scope/gather.hpp"
@@ -30,51 +28,16 @@
 #include "oneloop/sync/semaphore.hpp"
 #include "oneloop/sync/shared_mutex.hpp"
 #include "oneloop/task/region.hpp"
-#include "oneloop/task/run.hpp"
 #include "oneloop/task/spawn.hpp"
 #include "oneloop/task/wait.hpp"
 #include "oneloop/thread/future.hpp"
-#include "tests/rules.hpp"
+#include "tests/rules_bodies.hpp"
 
 namespace oneloop {
 namespace {
 
 using namespace std::chrono_literals;
-
-template <class F>
-void on_virtual(F body) {
-  loop l{"virtual"};
-  run(l, body);
-}
-/// In a fiber of each kind of loop.
-template <class F>
-void on_every_loop(F body) {
-  for (const char* backend : {"virtual", "epoll", "io_uring"}) {
-    if (available_backends().find(backend) == std::string::npos) continue;
-    SCOPED_TRACE(backend);
-    loop l{backend};
-    run(l, body);
-  }
-}
-/// Also in a plain thread.
-template <class F>
-void everywhere(F body) {
-  on_every_loop(body);
-  SCOPED_TRACE("thread");
-  body();
-}
-[[noreturn]] void fail(const char* text) { throw std::runtime_error{text}; }
-std::string what_of(const std::exception_ptr& e) { return describe(e); }
-
-/// What the log says (the tests run with ONELOOP_DEBUG=1).
-struct heard {
-  static inline std::string text;
-  heard() {
-    text.clear();
-    set_log_hook([](severity, std::string_view line) noexcept { text.append(line).append("\n"); });
-  }
-  ~heard() { set_log_hook({}); }
-};
+using rules::everywhere, rules::fail, rules::heard, rules::on_every_loop;
 
 // ---- C4, C5 ----
 
@@ -164,15 +127,15 @@ TEST(S1_absorbing, only_of_a_scope_that_was_cancelled) {
 }
 
 TEST(S2_outer_and_inner_limits, that_come_together_are_the_outer_ones) {
-  on_virtual([] {
+  on_every_loop([] {
     for (const bool operation : {false, true}) {
       bool inner_timed_out = false;
-      EXPECT_FALSE(move_on_after(1s, [&] {
+      EXPECT_FALSE(move_on_after(2ms, [&] {
         try {
           if (operation) {
-            await(fail_after(1s, sleep_for(1h)));
+            await(fail_after(2ms, sleep_for(1h)));
           } else {
-            fail_after(1s, [] { await(sleep_for(1h)); });
+            fail_after(2ms, [] { await(sleep_for(1h)); });
           }
         } catch (const timeout_error&) {
           inner_timed_out = true;
@@ -265,10 +228,10 @@ TEST(S5_a_shield_flipped_above_a_child_elsewhere, is_no_lost_loop) {
 
 TEST(S6_misnested_scopes, are_reported_and_corrupt_nothing) {
   const heard h;
-  on_virtual([] {
+  on_every_loop([] {
     context& c = context::current();
     auto first = std::make_unique<scope_region>(c, scope_options{});
-    auto second = std::make_unique<scope_region>(c, scope_options{}.within(1s));
+    auto second = std::make_unique<scope_region>(c, scope_options{}.within(2ms));
     auto third = std::make_unique<scope_region>(c, scope_options{});
     first = nullptr;  // before the others
     EXPECT_NE(heard::text.find("misnested"), std::string::npos) << heard::text;
@@ -276,7 +239,7 @@ TEST(S6_misnested_scopes, are_reported_and_corrupt_nothing) {
     // What was inside works on: the deadline of the second still ends what is in the third.
     EXPECT_THROW(await(sleep_for(1h)), cancelled);
     second = nullptr;
-    await(sleep_for(1s));
+    await(sleep_for(2ms));
     third = nullptr;
     await(yield_now());
   });
@@ -284,12 +247,12 @@ TEST(S6_misnested_scopes, are_reported_and_corrupt_nothing) {
 
 TEST(S6_a_nursery_left_before_a_scope_in_it, corrupts_nothing) {
   const heard h;
-  on_virtual([] {
+  on_every_loop([] {
     EXPECT_FALSE(with_scope(scope_options{}, [](cancel_scope& outer) {
       std::unique_ptr<scope_region> left;
       with_nursery([&](nursery& n) {
         left = std::make_unique<scope_region>(context::current(), scope_options{});
-        n.start([] { await(sleep_for(1s)); });
+        n.start([] { await(sleep_for(1ms)); });
       });
       EXPECT_NE(heard::text.find("misnested"), std::string::npos);
       outer.cancel();
@@ -303,7 +266,7 @@ TEST(S6_a_nursery_left_before_a_scope_in_it, corrupts_nothing) {
 
 TEST(S6_timeouts, may_be_left_in_any_order_without_a_report) {
   const heard h;
-  on_virtual([] {
+  on_every_loop([] {
     auto a = std::make_unique<timeout>(1h);
     auto b = std::make_unique<timeout>(2h);
     a = nullptr;
@@ -325,9 +288,9 @@ task<> nested(int depth) {
 }
 
 TEST(S7_thousands_of_nested_scopes, are_cancelled_and_left_one_by_one) {
-  on_virtual([] {
-    EXPECT_FALSE(await(move_on_after(1s, nested(2000))));
-    EXPECT_TRUE(move_on_after(1s, [] { await(yield_now()); }));
+  on_every_loop([] {
+    EXPECT_FALSE(await(move_on_after(10ms, nested(2000))));
+    EXPECT_TRUE(move_on_after(1h, [] { await(yield_now()); }));
   });
 }
 
@@ -347,9 +310,9 @@ TEST(S7_deep_nurseries, end_with_all_their_children) {
       ~ending() { ++*count; }
     };
   };
-  on_virtual([] {
+  on_every_loop([] {
     int ended = 0;
-    EXPECT_FALSE(await(move_on_after(1s, level::open(2000, &ended))));
+    EXPECT_FALSE(await(move_on_after(10ms, level::open(2000, &ended))));
     EXPECT_EQ(ended, 2001);
   });
 }
@@ -371,20 +334,20 @@ TEST(S8_swallowing, ends_normally_and_is_reported) {
 // ---- nurseries ----
 
 TEST(N1_late_children, are_waited_for) {
-  on_virtual([] {
+  on_every_loop([] {
     int ended = 0;
     std::function<void(nursery*, int)> one = [&](nursery* n, int left) {
       await(sleep_for(1ms));
       if (left != 0) n->start(std::ref(one), n, left - 1);  // the body has long been over
       ++ended;
     };
-    with_nursery([&](nursery& n) { n.start(std::ref(one), &n, 100); });
-    EXPECT_EQ(ended, 101);
+    with_nursery([&](nursery& n) { n.start(std::ref(one), &n, 20); });
+    EXPECT_EQ(ended, 21);
   });
 }
 
 TEST(N1_a_start_after_the_end, is_a_misuse) {
-  on_virtual([] {
+  on_every_loop([] {
     nursery* inner = nullptr;
     std::string said;
     with_nursery([&](nursery& outer) {
@@ -446,7 +409,7 @@ TEST(N2_failures, one_unchanged_several_as_a_group_the_first_first) {
       ADD_FAILURE() << "nothing was thrown";
     } catch (const exception_group& g) {
       ASSERT_EQ(g.errors().size(), 3u);  // and not the one that was only cancelled
-      EXPECT_EQ(what_of(g.errors()[0]), "first");
+      EXPECT_EQ(describe(g.errors()[0]), "first");
     }
   });
 }
@@ -597,12 +560,12 @@ TEST(N1_children_that_have_ended, are_forgotten) {
 // ---- several at once ----
 
 TEST(G1_gather, cancel_and_failure_in_the_same_moment) {
-  on_virtual([] {
+  on_every_loop([] {
     // Both are seen: the failure is thrown, and the scope is cancelled all the same.
     EXPECT_THROW((void)with_scope(scope_options{},
                                   [](cancel_scope& s) {
                                     auto failing = [](cancel_scope* scope) -> task<> {
-                                      co_await sleep_for(1s);
+                                      co_await sleep_for(1ms);
                                       scope->cancel();
                                       fail("part");
                                     };
@@ -633,7 +596,7 @@ TEST(G2_gather_outcomes, throws_nothing_but_a_cancel_from_outside) {
 }
 
 TEST(G3_first_of, a_late_result_of_a_loser_is_kept) {
-  on_virtual([] {
+  on_every_loop([] {
     channel<int> a{1}, b{1};
     EXPECT_TRUE(a.try_send(1));
     EXPECT_TRUE(b.try_send(2));

@@ -1,6 +1,7 @@
 // The rules, of sockets: on the kernel's backends, and in plain threads.
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,7 +95,7 @@ sockaddr_in address_of(const net::endpoint& at) {
 
 class accept_subject final : public subject {
  public:
-  accept_subject() : subject{of_a_socket} {}
+  accept_subject() : subject{{.needs_kernel = true, .at_once = false}} {}
   ~accept_subject() override {
     for (const int fd : clients_) ::close(fd);
   }
@@ -157,6 +158,51 @@ class datagram_subject final : public subject {
  private:
   net::udp_socket socket_{any_port}, sender_{any_port};
   std::array<std::byte, 16> buffer_{};
+};
+
+/// It goes at once, or the kernel drops it: nobody has ever waited for that.
+class send_datagram_subject final : public subject {
+ public:
+  send_datagram_subject() : subject{{.needs_kernel = true, .waits = false}} {}
+  wait_for wait() override { return waiting(sender_.send_to(byte_, socket_.local_endpoint())); }
+  bool untaken() override { return drain(socket_.fd()) == 0; }
+
+ private:
+  net::udp_socket socket_{any_port}, sender_{any_port};
+  std::array<std::byte, 1> byte_{};
+};
+
+/// Over at once, too.
+class shutdown_subject final : public subject {
+ public:
+  shutdown_subject() : subject{{.needs_kernel = true, .waits = false}} {}
+  wait_for wait() override { return waiting(ends_.first.shutdown_write()); }
+  bool untaken() override {
+    char end = 0;
+    return ::recv(ends_.second.fd(), &end, 1, MSG_DONTWAIT) == -1;
+  }
+
+ private:
+  std::pair<net::unix_stream, net::unix_stream> ends_ = net::unix_stream::pair();
+};
+
+/// The buffers are full; what is there is room, for nobody in particular.
+class writable_subject final : public subject {
+ public:
+  writable_subject()
+      : subject{{.needs_kernel = true, .at_once = false, .one_each = false, .many = false}} {}
+  void again() override { send_to(ends_.first.fd(), 1 << 30); }
+  wait_for wait() override { return waiting(ends_.first.writable()); }
+  void complete() override { drain(ends_.second.fd()); }
+  bool untaken() override {
+    pollfd room{ends_.first.fd(), POLLOUT, 0};
+    const bool there = ::poll(&room, 1, 0) == 1;
+    again();
+    return there;
+  }
+
+ private:
+  std::pair<net::unix_stream, net::unix_stream> ends_ = net::unix_stream::pair();
 };
 
 class acceptable_subject final : public subject {
@@ -223,7 +269,9 @@ TEST(A5_a_cancelled_write, says_what_it_has_sent_and_leaves_its_buffer) {
 const bool enrolled =
     enrol<read_subject>("socket_read") && enrol<write_subject>("socket_write") &&
     enrol<accept_subject>("socket_accept") && enrol<connect_subject>("socket_connect") &&
-    enrol<datagram_subject>("datagram_receive") && enrol<acceptable_subject>("readable");
+    enrol<datagram_subject>("datagram_receive") && enrol<send_datagram_subject>("datagram_send") &&
+    enrol<shutdown_subject>("socket_shutdown") && enrol<writable_subject>("writable") &&
+    enrol<acceptable_subject>("readable");
 
 }  // namespace
 }  // namespace oneloop::rules

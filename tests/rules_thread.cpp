@@ -133,11 +133,35 @@ class futures_subject final : public subject {
   std::optional<as_completed<future<int>>> all_;
 };
 
+/// A pool that was shut down, and whose only job waits. Then there is another pool.
+class pool_ended_subject final : public subject {
+ public:
+  pool_ended_subject()
+      : subject{
+            {.needs_kernel = true, .at_once = false, .one_each = false, .leaves_trace = false}} {}
+  void end() override { go_.set(); }
+  void again() override {
+    if (pool_ && !go_.is_set()) return;
+    if (pool_) await(pool_->ended());
+    go_.reset();
+    pool_.emplace(1);
+    pool_->submit([this] { await(go_.wait()); });
+    pool_->shutdown(false);
+  }
+  wait_for wait() override { return waiting(pool_->ended()); }
+  void complete() override { go_.set(); }
+
+ private:
+  event go_;
+  std::optional<thread_pool> pool_;
+};
+
 const bool enrolled = enrol<call_subject<make_to_thread>>("to_thread") &&
                       enrol<call_subject<make_on_pool>>("on_pool") &&
                       enrol<join_thread_subject>("join_of_a_thread") &&
                       enrol<join_elsewhere_subject>("join_on_another_loop") &&
-                      enrol<futures_subject>("as_completed_futures");
+                      enrol<futures_subject>("as_completed_futures") &&
+                      enrol<pool_ended_subject>("thread_pool_ended");
 
 }  // namespace
 }  // namespace oneloop::rules

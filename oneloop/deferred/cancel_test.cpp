@@ -9,8 +9,10 @@
 #include <thread>
 
 #include "oneloop/channel/channel.hpp"
+#include "oneloop/channel/select.hpp"
 #include "oneloop/deferred/deferred.hpp"
 #include "oneloop/deferred/deferred_test.hpp"
+#include "oneloop/deferred/lock.hpp"
 #include "oneloop/scope/gather.hpp"
 #include "oneloop/scope/timeout.hpp"
 #include "oneloop/sync/event.hpp"
@@ -291,6 +293,30 @@ TEST(inline_callbacks, a_limit_or_a_combinator_passes_its_cancel_on_too) {
     EXPECT_EQ(asked, 2);
     auto gives = deferred<int>{[](deferred<int>& d) { d.callback(4); }};
     EXPECT_EQ(await(fail_after(1s, std::move(gives))), 4) << "it happened after all";
+  });
+}
+
+TEST(inline_callbacks, a_scope_that_was_cancelled_before_passes_its_cancel_on_too) {
+  on_loop([] {
+    int cancels = 0;
+    deferred<int> d{[&cancels](deferred<int>&) { ++cancels; }};
+    event set{true};
+    for (int i = 0; i < 20; ++i) {
+      (void)await(select(set.wait(), deferred<int>{d}));  // which may not even begin
+    }
+    EXPECT_FALSE(with_scope(scope_options{}, [&](cancel_scope& s) {
+      s.cancel();
+      EXPECT_THROW((void)await(d), cancelled);
+      shielded([] { await(sleep_for(1s)); });
+      EXPECT_EQ(cancels, 0) << "somebody else has it";
+      EXPECT_THROW((void)await(deferred<int>{d}), cancelled);
+      EXPECT_EQ(cancels, 1);
+      deferred_lock lock;
+      const mutex_guard held = lock.shared().try_lock();
+      EXPECT_THROW((void)await(lock.acquire()), cancelled);
+      EXPECT_EQ(lock.waiting(), 0u) << "the lock goes now";
+      await(yield_now());
+    }));
   });
 }
 

@@ -28,7 +28,9 @@
 // an await of a deferred that was cancelled throws cancelled_error. A cancelled `co_await d` takes
 // nothing and leaves the deferred alone. `co_await f()` and `co_await std::move(d)`, of a handle
 // that nobody else names, pass the cancel on: the deferred is cancelled and waited for, and if it
-// gives a value all the same, that is the result. (A select leaves both kinds alone.)
+// gives a value all the same, that is the result. (A select leaves both kinds alone.) If the scope
+// was cancelled before, such a deferred is cancelled, too, and what it has got by then goes with
+// it.
 //
 // *Cancellation*: see deferred::cancel.
 //
@@ -53,6 +55,7 @@
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
+#include "oneloop/base/log.hpp"
 #include "oneloop/deferred/chain.hpp"
 #include "oneloop/deferred/failure.hpp"
 #include "oneloop/deferred/link.hpp"
@@ -387,6 +390,10 @@ class deferred_operation : public detail::join_wait {
 
  protected:
   [[nodiscard]] const deferred<T>& awaited() const noexcept { return deferred_; }
+  /// It was made, and never started (nor moved from).
+  [[nodiscard]] bool unused() const noexcept {
+    return !attached_ && deferred_.shared().get() != nullptr;
+  }
 
  private:
   deferred_operation(deferred<T> d, detail::join_ref<state_type, false> s)
@@ -421,6 +428,18 @@ template <class T>
 class owning_deferred_operation : public deferred_operation<T> {
  public:
   using deferred_operation<T>::deferred_operation;
+  owning_deferred_operation(owning_deferred_operation&&) noexcept = default;
+  // A wait that a cancelled scope kept from beginning was cancelled: so is what it was for, and
+  // now, for it may use what the caller leaves behind. (A case of a select may have lost before it
+  // began.)
+  ~owning_deferred_operation() {
+    if (!this->unused() || !context::current().scope().cancelled()) return;
+    try {
+      this->awaited().cancel();
+    } catch (...) {
+      log(severity::error, "cannot cancel a deferred: " + describe(std::current_exception()));
+    }
+  }
   bool await_suspend(waiter& w) {
     static constexpr operation_info info{"deferred", &owning_deferred_operation::cancel};
     w.arm(this, info);

@@ -343,8 +343,8 @@ class ended_fibers {
 
  private:
   std::optional<std::size_t> receive() {
-    if (auto i = ended_->try_receive()) return i;
-    if (deadline_ == never) return await(ended_->receive());
+    // What has ended by then is given also after the limit.
+    if (deadline_ == never || ended_->statistics().buffered != 0) return await(ended_->receive());
     auto i = await(move_on_after(deadline_ - loop::current()->now(), ended_->receive()));
     return i ? *i : std::nullopt;
   }
@@ -368,6 +368,7 @@ inline auto iwait(std::initializer_list<any_fiber> fibers, std::optional<duratio
 /// Those that have ended within `limit`, in that order; returns as soon as there are `count`.
 template <fiber_range R>
 auto wait(const R& fibers, std::optional<duration> limit = {}, std::size_t count = all_of_them) {
+  context::current().checkpoint();  // also if there is none to wait for
   std::vector<std::ranges::range_value_t<R>> ended;
   auto all = iwait(fibers, limit, count);
   while (auto f = all.next()) ended.push_back(*std::move(f));
@@ -384,6 +385,7 @@ inline auto wait(std::initializer_list<any_fiber> fibers, std::optional<duration
 template <fiber_range R>
 auto joinall(const R& fibers, std::optional<duration> limit = {}, bool raise_error = false,
              std::size_t count = all_of_them) {
+  context::current().checkpoint();  // also if there is none to wait for
   std::vector<std::ranges::range_value_t<R>> ended;
   if (!raise_error && count == all_of_them) {
     auto join_each = [&] {

@@ -481,6 +481,16 @@ TEST(green, joinall_is_cancelled_as_any_wait) {
       EXPECT_FALSE(move_on_after(0s, [&] { joinall(all, {}, raise); })) << "cancelled before";
     }
     EXPECT_FALSE(all[0].ready());
+    // Also where there is nothing to wait for, or no more.
+    std::vector<fiber<>> ended{spawn([] {})};
+    joinall(ended);
+    for (const auto& fibers : {ended, std::vector<fiber<>>{}}) {
+      for (bool raise : {false, true}) {
+        EXPECT_FALSE(move_on_after(0s, [&] { joinall(fibers, {}, raise); }));
+      }
+      EXPECT_FALSE(move_on_after(0s, [&] { (void)oneloop::wait(fibers); }));
+    }
+    EXPECT_FALSE(move_on_after(0s, [&] { (void)iwait(ended).next(); }));
   });
 }
 

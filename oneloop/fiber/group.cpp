@@ -117,13 +117,14 @@ bool fiber_group::killone(const any_fiber& f, bool block, std::optional<duration
 }
 
 std::size_t fiber_pool::wait_available(std::optional<duration> limit) {
-  // The permit is given back at once.
+  // The permit is given back at once; with it the next one who waits takes the place.
+  std::optional<semaphore_permit> place;
   if (!limit) {
-    (void)await(core().places->permit());
-  } else if (!await(move_on_after(*limit, core().places->permit()))) {
-    return 0;
+    place = await(core().places->permit());
+  } else {
+    place = await(move_on_after(*limit, core().places->permit()));
   }
-  return free_count();
+  return place ? free_count() + 1 : 0;
 }
 
 }  // namespace oneloop::inline v0

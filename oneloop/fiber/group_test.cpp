@@ -164,6 +164,18 @@ TEST(fiber_pool, of_size_zero_has_never_a_place) {
   });
 }
 
+TEST(fiber_pool, a_place_that_came_is_told_to_all_who_wait_for_one) {
+  run_virtual([] {
+    fiber_pool p{1};
+    p.start([] { await(sleep_for(1s)); });
+    for (int i = 0; i < 3; ++i) {
+      spawn([&p] { EXPECT_EQ(p.wait_available(), 1U); });
+      spawn([&p] { EXPECT_EQ(p.wait_available(1h), 1U); });
+    }
+    await(sleep_for(2s));
+  });
+}
+
 TEST(fiber_pool, a_place_comes_free_when_the_fiber_has_ended_however) {
   run_virtual([] {
     fiber_pool p{1};

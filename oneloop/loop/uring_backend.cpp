@@ -293,10 +293,23 @@ class uring_backend final : public reactor {
       ++in_kernel_;
     }
     while (slot* s = dirty_.pop_front()) {
-      while (io_request* r = s->fresh.pop_front()) start(*s, *r);
+      for (io_request* r = s->fresh.front(); r != nullptr;) {
+        io_request* const next = s->fresh.next(*r);
+        if (!queues(*s, *r)) {
+          r->unlink();
+          start(*s, *r);
+        }
+        r = next;
+      }
       for (const direction way : {direction::in, direction::out}) serve_watches(*s, way);
       if (s->cancels) ask_to_cancel(*s);
     }
+  }
+
+  /// Behind a call of its kind that the kernel has: of two it would serve either first.
+  static bool queues(slot& s, const io_request& r) noexcept {
+    const io_request* const first = s.requests[index(direction_of(r.op))].front();
+    return first != nullptr && first->op == r.op && first->flags == r.flags;
   }
 
   void start(slot& s, io_request& r) noexcept {
@@ -412,7 +425,9 @@ class uring_backend final : public reactor {
         auto& r = *static_cast<io_request*>(p);
         --calls_in_kernel_;
         r.driver_state &= ~(request_state::in_kernel | asked);
+        slot* const s = find(r.handle);
         t == call ? call_ended(r, cqe.res) : may_try_again(r, cqe.res);
+        if (s != nullptr && !s->fresh.empty()) mark_dirty(*s);  // whatever has waited behind it
         break;
       }
       case poll_in: poll_ended(*static_cast<slot*>(p), direction::in, cqe.res); break;
@@ -455,7 +470,7 @@ class uring_backend final : public reactor {
     if (s == nullptr || (r.driver_state & cancelling) != 0) return finish(r, -ECANCELED);
     r.driver_state |= bits;
     r.unlink();
-    s->fresh.push_back(r);
+    s->fresh.push_front(r);  // those of its kind wait behind it
     mark_dirty(*s);
   }
 

@@ -291,7 +291,7 @@ class accept_operation {
 /// Errors: when the process has no descriptor left, accept fails with EMFILE ("accept 127.0.0.1:80:
 /// Too many open files"); the connection stays in the queue and the listener usable: wait until
 /// something has been closed, then accept again.
-/// Threads: several may accept at the same time; first come, first served.
+/// Threads: several may accept at the same time; on one loop first come, first served.
 template <class Stream>
 class socket_listener {
  public:

@@ -8,8 +8,9 @@
 // or mixed, whoever sends, cancels or dies.
 //
 // *Threads*: both operations are leaves, for every model and for plain threads without a loop;
-// any number of them at a time, each direction first come, first served. *Back-pressure*: about 200
-// KB of messages that nobody has received, then `send` waits. *Cost*: one system call a message.
+// any number of them at a time. On one loop each direction is first come, first served; between
+// loops and threads the kernel decides. *Back-pressure*: about 200 KB of messages that nobody has
+// received, then `send` waits. *Cost*: one system call a message.
 #pragma once
 
 #include <cstddef>

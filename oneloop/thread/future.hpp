@@ -16,7 +16,7 @@
 // second one throws misuse.
 // *Errors*: `result` rethrows the failure. It throws cancelled_error if the future was cancelled,
 // broken_promise if its promise died without a result. A failure that nobody has asked for when the
-// last handle goes is logged.
+// last handle goes is logged; but not a broken_promise of which no future was left to tell.
 // *Cancellation*: a cancelled wait leaves the future alone. Retractable: select takes a future's
 // wait.
 // *Threads*: everything, from any thread; one handle object by one thread at a time.
@@ -237,7 +237,7 @@ class future {
   }
 
  private:
-  detail::future_ref<T> state_;
+  detail::join_ref<detail::future_state<T>, true> state_;
 };
 
 template <class T>
@@ -260,6 +260,8 @@ class promise {
   ~promise() {
     if (state_.get() == nullptr || !state_->control.claim()) return;
     state_->control.complete(std::make_exception_ptr(broken_promise{state_->name()}), false);
+    // With no future left nobody has missed it.
+    if (!state_->held()) static_cast<void>(state_->failure());
   }
 
   [[nodiscard]] future<T> get_future() const { return future<T>{checked()}; }

@@ -159,6 +159,30 @@ TEST(future_callbacks, run_in_the_completing_thread_in_order) {
   EXPECT_EQ(order, (std::vector{1, 2, 3}));
 }
 
+TEST(future, a_promise_that_dies_after_its_futures_is_no_error) {
+  const captured_log log;
+  {
+    promise<int> p{"load"};
+    (void)p.get_future();
+  }
+  {
+    promise<int> p{"load"};
+    bool heard = false;
+    p.get_future().add_done_callback([&heard](const future<int>& f) { heard = f.done(); });
+    p = promise<int>{};
+    EXPECT_TRUE(heard);
+  }
+  EXPECT_EQ(log.text, "");
+  {
+    promise<int> p{"load"};
+    const future<int> f = p.get_future();
+    p = promise<int>{};
+    EXPECT_TRUE(f.done());
+  }
+  EXPECT_EQ(log.text,
+            "load: a failure that nobody asked for: load: its promise died without a result\n");
+}
+
 TEST(future_callbacks, what_one_throws_is_logged_and_the_others_run) {
   const captured_log log;
   promise<> p;
