@@ -10,20 +10,15 @@ class Setup(peers.Comparison):
     items = 1_000_000
 
     def commands(self):
-        all = peers.Peers(self.folder, self.bin)
+        all = self.peers
         few = 100_000
-        ours = str(self.bin / "bench_spawn")
-        all.commands["oneloop"] = [ours, "coroutine", str(self.items)]
-        all.commands["fibers 100k"] = [ours, "fiber", str(few)]
-        all.go("go", "spawn.go", str(self.items))
-        if "go" in all.commands:
-            all.commands["go 100k"] = [all.commands["go"][0], str(few)]
-        all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], str(self.items))
-        all.tokio("tokio.rs", str(self.items))
+        all.oneloop("oneloop", "coroutine", self.items)
+        all.oneloop("fibers 100k", "fiber", few)
+        all.go("go", "spawn.go", self.items)
+        all.go("go 100k", "spawn.go", few)
+        all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], self.items)
+        all.tokio("tokio", "tokio.rs", self.items)
         for name in ("gevent", "asyncio"):
-            all.python(name, "spawn.py", name, str(few))
-            if name in all.commands:
-                all.commands[f"{name} 100k"] = all.commands.pop(name)
+            all.python(f"{name} 100k", name, "spawn.py", name, few)
         self.fewer = {name: few for name in all.commands if name.endswith("100k")}
-        self.skipped = all.skipped
         return all.commands

@@ -10,10 +10,10 @@ class Setup(peers.Comparison):
     items = 2_000_000
 
     def commands(self):
-        all = peers.Peers(self.folder, self.bin)
+        all = self.peers
 
         def ours(name, what, items=self.items):
-            all.commands[name] = [str(self.bin / "bench_switch"), what, str(items)]
+            all.oneloop(name, what, items)
             self.fewer[name] = items
 
         ours("oneloop", "coroutine")
@@ -25,14 +25,12 @@ class Setup(peers.Comparison):
         ours("context", "context", 20_000_000)
         for name in ("threads", "coroutines 2 loops", "fibers 2 loops", "go 2"):
             self.cores[name] = "0,1"
-        n = str(self.items)
+        n = self.items
         all.go("go", "switch.go", n)
-        if "go" in all.commands:
-            all.commands["go 2"] = [*all.commands["go"], "2"]
+        all.go("go 2", "switch.go", n, "2")
         all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], n)
-        all.tokio("tokio.rs", n)
+        all.tokio("tokio", "tokio.rs", n)
         for name in ("gevent", "asyncio"):
             self.fewer[name] = 200_000
-            all.python(name, "switch.py", name, str(self.fewer[name]))
-        self.skipped = all.skipped
+            all.python(name, name, "switch.py", name, self.fewer[name])
         return all.commands

@@ -10,12 +10,11 @@ class Setup(peers.Comparison):
     items = 1_000_000
 
     def commands(self):
-        arguments = (self.case, str(self.items))
-        all = peers.Peers(self.folder, self.bin)
-        all.commands["oneloop"] = [str(self.bin / "bench_timers"), *arguments]
+        arguments = (self.case, self.items)
+        all = self.peers
+        all.oneloop("oneloop", *arguments)
         all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], *arguments)
         all.compiled("libuv", "cc", "libuv.c", ["-luv"], *arguments)
         all.go("go", "timers.go", *arguments)
-        all.tokio("tokio.rs", *arguments)
-        self.skipped = all.skipped
+        all.tokio("tokio", "tokio.rs", *arguments)
         return all.commands
