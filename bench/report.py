@@ -22,12 +22,16 @@ def count(n):
     return f"{n:,.0f}" if n >= 100 else f"{n:.2f}"
 
 
+def ratio(n):
+    return f"{n:.2f}" if n >= 0.095 else f"{n:.1g}"
+
+
 # What a row may have to tell: a heading, the key, and how it is written.
 COLUMNS = (
     ("a second", "per_second", count),
     ("each", "ns", duration),
-    ("of oneloop", "ratio", "{:.2f}".format),
-    ("paired", "paired", "{:.2f}".format),
+    ("of oneloop", "ratio", ratio),
+    ("paired", "paired", ratio),
     ("processor each", "cpu_us", lambda us: duration(us * 1e3)),
     ("load", "load", "{:.0%}".format),
     ("server", "server", "{:.0%}".format),

@@ -1,6 +1,7 @@
 """A million timers pending at once: taken back in another order, or fired, all within 100 ms.
 
-Those of oneloop, Asio and Go are exact to the kernel's clock, those of libuv and tokio to a millisecond.
+"heap" is the yardstick: a binary heap of deadlines, and no loop. The timers of oneloop, Asio and Go are exact to the
+kernel's clock, those of libuv and tokio to a millisecond.
 """
 import peers
 
@@ -13,6 +14,7 @@ class Setup(peers.Comparison):
         arguments = (self.case, self.items)
         all = self.peers
         all.oneloop("oneloop", *arguments)
+        all.compiled("heap", "g++", "heap.cc", ["-std=c++20"], *arguments)
         all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], *arguments)
         all.compiled("libuv", "cc", "libuv.c", ["-luv"], *arguments)
         all.go("go", "timers.go", *arguments)
