@@ -14,6 +14,12 @@ class Skipped(Exception):
     """Raised by a Comparison that cannot run at all: why."""
 
 
+def reason(errors):
+    """The line of a program's messages that says most about why it failed; empty if there are none."""
+    lines = errors.strip().splitlines() or [""]
+    return next((line for line in lines if "error" in line), lines[-1]).strip()
+
+
 @functools.cache
 def _failure(command, folder):
     """Why `command` failed in `folder`; None if it did not. It runs once."""
@@ -21,10 +27,7 @@ def _failure(command, folder):
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except FileNotFoundError:
         return f"there is no {command[0]}"
-    if done.returncode == 0:
-        return None
-    lines = done.stderr.strip().splitlines() or [f"{command[0]} failed"]
-    return next((line for line in lines if "error" in line), lines[-1]).strip()
+    return None if done.returncode == 0 else reason(done.stderr) or f"{command[0]} failed"
 
 
 class Peers:
