@@ -58,7 +58,7 @@ test: ## build release and run every test
 bench: ## the benchmarks beside their peers, into bench/RESULTS.md (ARGS="echo --peers go": only that, and no page)
 	@tools/packages build test bench peers
 	@$(call CONFIGURE,release)
-	@$(call BUILD,release) --target bench
+	@$(call BUILD,release) --target bench oneloop
 	@bench/run $(or $(ARGS),--write bench/RESULTS.md)
 
 examples: ## build the examples into build/release/examples
