@@ -34,6 +34,8 @@ class Peers:
     """Commands by name, and why a peer is not among them. Only those that are wanted are built, in a folder beside
     `bin_dir`: all, or those with a name in `wanted` or a first word ("go" means "go 2", too), and `always`."""
 
+    known = set()  # all such names there are, in any of them
+
     def __init__(self, folder, bin_dir, wanted, always):
         self.folder, self.bin = folder, bin_dir
         self.all_built = bin_dir.parent / "peers"
@@ -42,9 +44,14 @@ class Peers:
         self.wanted, self.always = wanted, always
         self.commands, self.skipped = {}, {}
 
+    def wants(self, name):
+        names = {name, name.split()[0]}
+        self.known |= names
+        return not self.wanted or bool(names & self.wanted) or name in self.always
+
     def add(self, name, *command, tool=None, make=None):
         """`command` is a peer; where it is wanted, there must be a `tool`, and the command `make` must succeed."""
-        if self.wanted and not {name, name.split()[0]} & self.wanted and name not in self.always:
+        if not self.wants(name):
             return
         why = f"there is no {tool}" if tool and shutil.which(tool, path=PATH) is None else None
         if why is None and make is not None:
@@ -80,6 +87,8 @@ class Peers:
 
     def tokio(self, name, source, *arguments, more=""):
         """`more`: lines of dependencies besides tokio."""
+        if not self.wants(name):
+            return
         project = self.build / source.replace(".", "_")
         project.mkdir(exist_ok=True)
         program = f"{self.folder.name}_{pathlib.Path(source).stem}"

@@ -23,8 +23,9 @@ class Setup(peers.Comparison):
         self.headers = {}  # by the peers' names
         self.compiling("coroutine+vector", "-include", "coroutine", "-include", "vector", "/dev/null")
         if self.case == ECHO:
-            for name, model in {"oneloop": "async", "oneloop fibers": "green", "oneloop callbacks": "callbacks"}.items():
-                self.compiling(name, ROOT / f"examples/echo/{model}.cpp")
+            self.compiling("oneloop", ROOT / "examples/echo/async.cpp")
+            self.compiling("oneloop fibers", ROOT / "examples/echo/green.cpp")
+            self.compiling("oneloop callbacks", ROOT / "examples/echo/callbacks.cpp")
             self.compiling("asio", self.folder / "asio.cc")
             self.compiling("boost asio", "-DBOOST", self.folder / "asio.cc")
         else:

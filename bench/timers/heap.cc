@@ -1,5 +1,5 @@
-// heap cancelled|fired N: the yardstick: the same with nothing but a binary heap of the deadlines. What is taken back is
-// moved out of the middle, so each timer knows its place.
+// heap cancelled|fired N: the yardstick: the same with nothing but a binary heap of the deadlines. What is taken back
+// goes out of the middle, so each timer's place is known.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
