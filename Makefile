@@ -55,11 +55,11 @@ test: ## build release and run every test
 	@$(call BUILD,release)
 	@$(call CTEST,release)
 
-bench: ## build and run the benchmarks beside their peers (ARGS="http_client --rounds 5")
+bench: ## the benchmarks beside their peers, into bench/RESULTS.md (ARGS="echo --peers go": only that, and no page)
 	@tools/packages build test bench peers
 	@$(call CONFIGURE,release)
-	@$(call BUILD,release) --target bench
-	@bench/run $(ARGS)
+	@$(call BUILD,release) --target bench oneloop
+	@bench/run $(or $(ARGS),--write bench/RESULTS.md)
 
 examples: ## build the examples into build/release/examples
 	@tools/packages build test

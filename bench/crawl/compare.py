@@ -84,16 +84,16 @@ class Setup(peers.Comparison):
         shutil.rmtree(self.dir)
 
     def commands(self):
-        all = peers.Peers(self.folder, self.bin)
+        all = self.peers
         base = f"http://127.0.0.1:{self.port}"
         oneloop = str(self.bin / "oneloop")
         if self.case == MILLION:
             command = [oneloop, "crawl", "--format", "json", f"{base}/start.html"]
             return {"oneloop": self.measured("oneloop", "-", "-", command)}
         start = base + site.page(0)
-        all.commands["oneloop"] = [oneloop, "crawl", "--format", "json", start]
-        all.installed("linkchecker", "linkchecker", "-f", f"{self.dir}/linkcheckerrc", "--no-status", "-o", "csv", start)
-        all.installed("wget", "wget", "--spider", "-r", "-l", "inf", "-nv", start)
+        all.add("oneloop", oneloop, "crawl", "--format", "json", start)
+        all.installed("linkchecker", "-f", f"{self.dir}/linkcheckerrc", "--no-status", "-o", "csv", start)
+        all.installed("wget", "--spider", "-r", "-l", "inf", "-nv", start)
         all.npm("linkinator", "7.6.1", "build/src/cli.js", start, "--recurse", "--concurrency", "100", "--format", "json",
                 "--verbosity", "error")
         all.module("muffet", "github.com/raviqqe/muffet/v2", "v2.10.9", "--json", "--max-connections", "100", start)
@@ -102,7 +102,6 @@ class Setup(peers.Comparison):
         pages = self.dir / "pages.txt"
         pages.write_text("".join(f"{base}{site.page(n)}\n" for n in range(site.PAGES)))
         all.crate("lychee", "0.24.2", *lychee, "--files-from", str(pages))
-        self.skipped = all.skipped
         return {name: self.measured(name, self.dir / "access.log", self.dir / "broken.txt", command)
                 for name, command in all.commands.items()}
 

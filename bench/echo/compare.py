@@ -15,25 +15,22 @@ class Setup(peers.Comparison):
 
     def commands(self):
         size, connections, self.items = self.cases[self.case]
-        all = peers.Peers(self.folder, self.bin)
-        for model in ("coroutine", "fiber", "callback"):
-            name = "oneloop" if model == "coroutine" else f"oneloop {model}"
-            all.commands[name] = [str(self.bin / "bench_echo"), model]
-        all.compiled("load", "cc", "load.c", [])
+        all = self.peers
+        all.oneloop("oneloop", "coroutine")
+        all.oneloop("oneloop fiber", "fiber")
+        all.oneloop("oneloop callback", "callback")
         all.compiled("epoll", "cc", "epoll.c", [])
         all.compiled("uring", "cc", "uring.c", ["-luring"])
         all.compiled("libuv", "cc", "libuv.c", ["-luv"])
-        all.compiled("asio callback", "g++", "asio.cc", ["-std=c++20", "-pthread"], "callback")
-        if "asio callback" in all.commands:
-            all.commands["asio coroutine"] = [all.commands["asio callback"][0], "coroutine"]
-        all.tokio("tokio.rs")
+        for model in ("callback", "coroutine"):
+            all.compiled(f"asio {model}", "g++", "asio.cc", ["-std=c++20", "-pthread"], model)
+        all.tokio("tokio", "tokio.rs")
         all.go("go", "echo.go")
-        all.interpreted("node", "node", "echo.js")
-        for module, kinds in {"asyncio": ("protocol", "streams"), "uvloop": ("uvloop-protocol", "uvloop-streams"),
-                              "twisted": ("twisted",), "gevent": ("gevent",)}.items():
-            for kind in kinds:
-                name = f"asyncio {kind}" if module == "asyncio" else kind.replace("-", " ")
-                all.python(module, "echo.py", kind, name=name)
-        self.skipped = all.skipped
-        load = all.commands.pop("load")[0]
+        all.script("node", "node", "echo.js")
+        for kind in ("protocol", "streams"):
+            all.python(f"asyncio {kind}", "asyncio", "echo.py", kind)
+            all.python(f"uvloop {kind}", "uvloop", "echo.py", f"uvloop-{kind}")
+        for kind in ("twisted", "gevent"):
+            all.python(kind, kind, "echo.py", kind)
+        load = all.load("cc", "load.c")
         return self.served(all.commands, load, "PORT", str(size), str(connections), str(self.items))

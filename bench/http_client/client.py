@@ -1,4 +1,4 @@
-"""aiohttp: one session, as many workers as requests at a time."""
+"""client.py BASE COUNT CONCURRENCY [uvloop]: aiohttp, one session, as many workers as requests at a time."""
 import asyncio
 import sys
 import time
@@ -22,4 +22,7 @@ async def main(base, count, concurrency):
         print(f"{time.perf_counter() - begun:.4f} {time.process_time() - before:.4f}")
 
 
+if sys.argv[4:] == ["uvloop"]:
+    import uvloop
+    uvloop.install()
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

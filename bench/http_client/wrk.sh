@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# wrk BASE COUNT CONCURRENCY: wrk runs for a time; this prints what COUNT requests took at its rate.
+# wrk.sh BASE COUNT CONCURRENCY: wrk runs for two seconds. Prints what COUNT requests take at its rate: seconds of wall
+# time and of its own processor time; and how many it made besides COUNT, as a part of COUNT.
 set -euo pipefail
 script=$(mktemp)
 trap 'rm -f "$script"' EXIT
@@ -10,5 +11,13 @@ request = function()
   return wrk.format("GET", "/" .. (n % $2))
 end
 LUA
-rate=$(wrk -t1 -c"$3" -d2s -s "$script" "$1" | sed -n 's/^Requests\/sec: *//p')
-awk -v n="$2" -v rate="$rate" 'BEGIN { printf "%.4f\n", n / rate }'
+out=$(TIMEFORMAT='used %U %S'; { time wrk -t1 -c"$3" -d2s -s "$script" "$1"; } 2>&1)
+awk -v n="$2" '
+  /requests in/ { count = $1 }
+  /^Requests\/sec:/ { rate = $2 }
+  /^used/ { used = $2 + $3 }
+  /Socket errors|Non-2xx/ { print "wrk: " $0 > "/dev/stderr"; failed = 1 }
+  END {
+    if (failed || !rate) exit 1
+    printf "%.6f %.6f %.6f\n", n / rate, used * n / count, count / n - 1
+  }' <<<"$out"

@@ -16,16 +16,14 @@ class Setup(peers.Comparison):
     paired = "nginx"
 
     def commands(self):
-        all = peers.Peers(self.folder, self.bin)
-        all.commands["oneloop"] = [str(self.bin / "bench_http_server")]
-        all.commands["nginx"] = ["bash", str(self.folder / "nginx.sh"), str(all.build / "nginx.d")]
-        all.tokio("hyper.rs", name="hyper", more=HYPER)
+        if shutil.which("wrk") is None:
+            raise peers.Skipped("there is no wrk, which makes the load")
+        all = self.peers
+        all.oneloop("oneloop")
+        all.script("nginx", "bash", "nginx.sh", all.build / "nginx.d", needs="nginx")
+        all.tokio("hyper", "hyper.rs", more=HYPER)
         all.compiled("beast", "g++", "beast.cc", ["-std=c++20", "-pthread"])
         all.go("go", "server.go")
-        all.interpreted("node", "node", "server.js")
-        all.python("aiohttp", "server.py", "aiohttp")
-        self.skipped = all.skipped
-        if shutil.which("wrk") is None:
-            self.skipped = {"everything": "there is no wrk, which makes the load"}
-            return {}
+        all.script("node", "node", "server.js")
+        all.python("aiohttp", "aiohttp", "server.py", "aiohttp")
         return self.served(all.commands, "bash", str(self.folder / "wrk.sh"), "PORT", str(self.items), "100")

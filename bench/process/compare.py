@@ -10,15 +10,14 @@ class Setup(peers.Comparison):
     paired = "posix_spawn"
 
     def commands(self):
-        all = peers.Peers(self.folder, self.bin)
-        n = str(self.items)
-        all.commands["oneloop"] = [str(self.bin / "bench_process"), n]
+        all = self.peers
+        n = self.items
+        all.oneloop("oneloop", n)
         all.compiled("posix_spawn", "cc", "posix_spawn.c", [], n)
         all.go("go", "process.go", n)
-        all.tokio("tokio.rs", n)
-        all.interpreted("node", "node", "process.js", n)
-        all.python("asyncio", "process.py", "asyncio", n)
-        all.python("uvloop", "process.py", "uvloop", n)
+        all.tokio("tokio", "tokio.rs", n)
+        all.script("node", "node", "process.js", n)
+        all.python("asyncio", "asyncio", "process.py", "asyncio", n)
+        all.python("uvloop", "uvloop", "process.py", "uvloop", n)
         self.cores = dict.fromkeys(all.commands, "0,1")
-        self.skipped = all.skipped
         return all.commands

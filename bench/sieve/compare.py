@@ -25,14 +25,13 @@ class Setup(peers.Comparison):
 
     def commands(self):
         self.items = sends(self.primes)
-        all = peers.Peers(self.folder, self.bin)
-        n = str(self.primes)
-        all.commands["oneloop"] = [str(self.bin / "bench_sieve"), "coroutine", n]
-        all.commands["fibers"] = [str(self.bin / "bench_sieve"), "fiber", n]
+        all = self.peers
+        n = self.primes
+        all.oneloop("oneloop", "coroutine", n)
+        all.oneloop("fibers", "fiber", n)
         all.go("go", "sieve.go", n)
         all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], n)
-        all.tokio("tokio.rs", n)
-        all.python("gevent", "sieve.py", "gevent", str(self.fewer_primes))
+        all.tokio("tokio", "tokio.rs", n)
+        all.python("gevent", "gevent", "sieve.py", "gevent", self.fewer_primes)
         self.fewer = {"gevent": sends(self.fewer_primes)}
-        self.skipped = all.skipped
         return all.commands

@@ -1,4 +1,4 @@
-"""spawn.py gevent|asyncio N: N parties that sleep for a second. Prints what spawn.cpp prints."""
+"""spawn.py gevent|trio|asyncio|uvloop N: N parties that sleep for a second. Prints what spawn.cpp prints."""
 import resource
 import sys
 import time
@@ -30,8 +30,26 @@ if kind == "gevent":
     before = kilobytes("VmRSS:")
     start = time.monotonic()
     gevent.joinall([gevent.spawn(sleeper) for _ in range(n)])
+elif kind == "trio":
+    import trio
+
+    async def sleeper():
+        begin()
+        await trio.sleep(1)
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            for _ in range(n):
+                nursery.start_soon(sleeper)
+
+    before = kilobytes("VmRSS:")
+    start = time.monotonic()
+    trio.run(main)
 else:
     import asyncio
+    if kind == "uvloop":
+        import uvloop
+        uvloop.install()
 
     async def sleeper():
         begin()

@@ -1,4 +1,4 @@
-"""switch.py gevent|asyncio N: two parties pass N numbers over a channel (asyncio: a queue of one)."""
+"""switch.py gevent|trio|asyncio|uvloop N: two parties pass N numbers over a channel (asyncio: a queue of one)."""
 import resource
 import sys
 import time
@@ -24,8 +24,33 @@ def with_gevent():
     gevent.joinall([gevent.spawn(receives), gevent.spawn(sends)])
 
 
+def with_trio():
+    import trio
+
+    async def sends(channel):
+        async with channel:
+            for i in range(n):
+                await channel.send(i)
+
+    async def receives(channel):
+        global total
+        async for i in channel:
+            total += i
+
+    async def main():
+        out, into = trio.open_memory_channel(0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sends, out)
+            nursery.start_soon(receives, into)
+
+    trio.run(main)
+
+
 def with_asyncio():
     import asyncio
+    if kind == "uvloop":
+        import uvloop
+        uvloop.install()
 
     async def sends(q):
         for i in range(n):
@@ -44,7 +69,7 @@ def with_asyncio():
 
 
 start = time.monotonic()
-with_gevent() if kind == "gevent" else with_asyncio()
+{"gevent": with_gevent, "trio": with_trio}.get(kind, with_asyncio)()
 wall = time.monotonic() - start
 used = resource.getrusage(resource.RUSAGE_SELF)
 assert total == n * (n - 1) // 2

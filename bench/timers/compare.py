@@ -1,6 +1,7 @@
 """A million timers pending at once: taken back in another order, or fired, all within 100 ms.
 
-Those of oneloop, Asio and Go are exact to the kernel's clock, those of libuv and tokio to a millisecond.
+"heap" is the yardstick: a binary heap of deadlines, and no loop. The timers of oneloop, Asio and Go are exact to the
+kernel's clock, those of libuv and tokio to a millisecond.
 """
 import peers
 
@@ -10,12 +11,12 @@ class Setup(peers.Comparison):
     items = 1_000_000
 
     def commands(self):
-        arguments = (self.case, str(self.items))
-        all = peers.Peers(self.folder, self.bin)
-        all.commands["oneloop"] = [str(self.bin / "bench_timers"), *arguments]
+        arguments = (self.case, self.items)
+        all = self.peers
+        all.oneloop("oneloop", *arguments)
+        all.compiled("heap", "g++", "heap.cc", ["-std=c++20"], *arguments)
         all.compiled("asio", "g++", "asio.cc", ["-std=c++20", "-pthread"], *arguments)
         all.compiled("libuv", "cc", "libuv.c", ["-luv"], *arguments)
         all.go("go", "timers.go", *arguments)
-        all.tokio("tokio.rs", *arguments)
-        self.skipped = all.skipped
+        all.tokio("tokio", "tokio.rs", *arguments)
         return all.commands
