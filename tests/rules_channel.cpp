@@ -165,7 +165,7 @@ class tick_subject final : public subject {
   std::optional<ticker> t_;
 };
 
-const bool enrolled =
+const bool channel_enrolled =
     enrol<receive_subject>("channel_receive") && enrol<send_subject>("channel_send") &&
     enrol<meet_receiver_subject>("unbuffered_receive") &&
     enrol<meet_sender_subject>("unbuffered_send") && enrol<get_subject<queue<int>>>("queue_get") &&

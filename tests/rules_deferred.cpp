@@ -70,9 +70,9 @@ class deferred_queue_subject final : public subject {
   deferred_queue<int> q_;
 };
 
-const bool enrolled = enrol<deferred_lock_subject>("deferred_lock") &&
-                      enrol<deferred_semaphore_subject>("deferred_semaphore") &&
-                      enrol<deferred_queue_subject>("deferred_queue");
+const bool deferred_enrolled = enrol<deferred_lock_subject>("deferred_lock") &&
+                               enrol<deferred_semaphore_subject>("deferred_semaphore") &&
+                               enrol<deferred_queue_subject>("deferred_queue");
 
 }  // namespace
 }  // namespace oneloop::rules

@@ -65,7 +65,7 @@ class green_wait_subject final : public pool_subject {
   void call() override { EXPECT_EQ(oneloop::wait({*member_}, 1000h).size(), 1u); }
 };
 
-const bool enrolled =
+const bool fiber_enrolled =
     enrol<place_subject>("fiber_pool_wait_available") && enrol<spawn_subject>("fiber_pool_spawn") &&
     enrol<group_join_subject>("fiber_group_join") && enrol<fiber_join_subject>("fiber_join") &&
     enrol<fiber_get_subject>("fiber_get") && enrol<iwait_subject>("iwait_next") &&

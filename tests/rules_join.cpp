@@ -318,7 +318,7 @@ class limited_subject final : public subject {
   channel<int> ch_{4};
 };
 
-const bool enrolled =
+const bool join_enrolled =
     enrol<sleep_subject>("sleep") && enrol<yield_subject>("yield_now") &&
     enrol<join_subject>("join_of_a_task") && enrol<join_fiber_subject>("join_of_a_fiber") &&
     enrol<wait_subject>("wait") && enrol<until_subject>("until") &&

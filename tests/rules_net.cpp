@@ -165,9 +165,9 @@ class lookup_subject final : public subject {
   std::atomic<int> asked_ = 0;
 };
 
-const bool enrolled = enrol<tls_read_subject>("tls_read") &&
-                      enrol<tls_handshake_subject>("tls_handshake") &&
-                      enrol<lookup_subject>("dns_lookup");
+const bool net_enrolled = enrol<tls_read_subject>("tls_read") &&
+                          enrol<tls_handshake_subject>("tls_handshake") &&
+                          enrol<lookup_subject>("dns_lookup");
 
 }  // namespace
 }  // namespace oneloop::rules

@@ -129,9 +129,10 @@ class signal_subject final : public subject {
   std::optional<signal_set> set_;
 };
 
-const bool enrolled = enrol<receive_message_subject>("message_pipe_receive") &&
-                      enrol<send_message_subject>("message_pipe_send") &&
-                      enrol<worker_subject>("worker") && enrol<signal_subject>("signal_set");
+const bool process_enrolled = enrol<receive_message_subject>("message_pipe_receive") &&
+                              enrol<send_message_subject>("message_pipe_send") &&
+                              enrol<worker_subject>("worker") &&
+                              enrol<signal_subject>("signal_set");
 
 }  // namespace
 }  // namespace oneloop::rules

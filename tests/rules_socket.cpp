@@ -266,7 +266,7 @@ TEST(A5_a_cancelled_write, says_what_it_has_sent_and_leaves_its_buffer) {
   }
 }
 
-const bool enrolled =
+const bool socket_enrolled =
     enrol<read_subject>("socket_read") && enrol<write_subject>("socket_write") &&
     enrol<accept_subject>("socket_accept") && enrol<connect_subject>("socket_connect") &&
     enrol<datagram_subject>("datagram_receive") && enrol<send_datagram_subject>("datagram_send") &&

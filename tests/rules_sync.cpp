@@ -348,7 +348,7 @@ class once_initialiser_subject final : public subject {
   std::optional<once> o_;
 };
 
-const bool enrolled =
+const bool sync_enrolled =
     enrol<event_subject>("event") && enrol<mutex_subject>("mutex") &&
     enrol<semaphore_subject<semaphore>>("semaphore") &&
     enrol<semaphore_subject<bounded_semaphore>>("bounded_semaphore") &&

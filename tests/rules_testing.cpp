@@ -138,13 +138,13 @@ class lockstep_write_subject final : public any_stream_subject {
   std::optional<test::attempt<testing::detail::memory_pipe::read_operation>> offer_;
 };
 
-const bool enrolled = enrol<idle_subject>("wait_all_tasks_blocked") &&
-                      enrol<long_idle_subject>("wait_all_tasks_blocked_for_long") &&
-                      enrol<sequencer_subject>("sequencer") &&
-                      enrol<memory_read_subject<16>>("memory_stream_read") &&
-                      enrol<memory_read_subject<0>>("lockstep_stream_read") &&
-                      enrol<memory_write_subject>("memory_stream_write") &&
-                      enrol<lockstep_write_subject>("lockstep_stream_write");
+const bool testing_enrolled = enrol<idle_subject>("wait_all_tasks_blocked") &&
+                              enrol<long_idle_subject>("wait_all_tasks_blocked_for_long") &&
+                              enrol<sequencer_subject>("sequencer") &&
+                              enrol<memory_read_subject<16>>("memory_stream_read") &&
+                              enrol<memory_read_subject<0>>("lockstep_stream_read") &&
+                              enrol<memory_write_subject>("memory_stream_write") &&
+                              enrol<lockstep_write_subject>("lockstep_stream_write");
 
 }  // namespace
 }  // namespace oneloop::rules

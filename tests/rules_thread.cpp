@@ -156,12 +156,12 @@ class pool_ended_subject final : public subject {
   std::optional<thread_pool> pool_;
 };
 
-const bool enrolled = enrol<call_subject<make_to_thread>>("to_thread") &&
-                      enrol<call_subject<make_on_pool>>("on_pool") &&
-                      enrol<join_thread_subject>("join_of_a_thread") &&
-                      enrol<join_elsewhere_subject>("join_on_another_loop") &&
-                      enrol<futures_subject>("as_completed_futures") &&
-                      enrol<pool_ended_subject>("thread_pool_ended");
+const bool thread_enrolled = enrol<call_subject<make_to_thread>>("to_thread") &&
+                             enrol<call_subject<make_on_pool>>("on_pool") &&
+                             enrol<join_thread_subject>("join_of_a_thread") &&
+                             enrol<join_elsewhere_subject>("join_on_another_loop") &&
+                             enrol<futures_subject>("as_completed_futures") &&
+                             enrol<pool_ended_subject>("thread_pool_ended");
 
 }  // namespace
 }  // namespace oneloop::rules
