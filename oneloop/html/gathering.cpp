@@ -60,7 +60,7 @@ void offset_map::add(std::size_t from, const offset_map& outer, std::size_t begi
   }
 }
 
-offset_map offset_map::decoded(std::string_view raw, std::string_view decoded, bool entities,
+offset_map offset_map::decoded(std::string_view raw, std::string_view decoded, coding how,
                                std::size_t from, const offset_map& outer) {
   offset_map m;
   std::size_t i = 0;
@@ -68,12 +68,18 @@ offset_map offset_map::decoded(std::string_view raw, std::string_view decoded, b
   // Where the stretch began in which nothing had to be decoded.
   std::size_t same_i = 0;
   std::size_t same_j = 0;
+  bool in_cdata = false;
   while (i < raw.size() && j < decoded.size()) {
     std::size_t read = 1;
     std::size_t made = 1;
-    if (raw[i] == '\r') {
+    const std::string_view mark = in_cdata ? "]]>" : "<![CDATA[";
+    if (how == coding::foreign && raw.substr(i).starts_with(mark)) {
+      in_cdata = !in_cdata;
+      read = mark.size();
+      made = 0;
+    } else if (raw[i] == '\r') {
       if (raw.substr(i).starts_with("\r\n")) read = 2;
-    } else if (raw[i] == '&' && entities) {
+    } else if (raw[i] == '&' && how != coding::none && !in_cdata) {
       const std::size_t size = reference_size(raw.substr(i));
       const std::string_view reference = raw.substr(i, size);
       const bool ampersand =

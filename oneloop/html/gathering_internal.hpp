@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +28,12 @@ class offset_map {
     m.add(0, to);
     return m;
   }
+  /// What is said in other words in a text: nothing, references, or references outside of CDATA
+  /// sections, whose ends go.
+  enum class coding : std::uint8_t { none, references, foreign };
   /// `decoded` was made from `raw`, which begins at `from` in a text that `outer` maps: line breaks
-  /// became LF, what is no character U+FFFD and, if `entities`, character references were decoded.
-  static offset_map decoded(std::string_view raw, std::string_view decoded, bool entities,
+  /// became LF, what is no character U+FFFD, and what `how` says was decoded.
+  static offset_map decoded(std::string_view raw, std::string_view decoded, coding how,
                             std::size_t from, const offset_map& outer);
 
  private:

@@ -289,15 +289,13 @@ class walker {
     const GumboText& t = n.v.text;
     const std::string_view s = text_of(t.text);
     if (parent.v.element.tag == GUMBO_TAG_STYLE && parent.type == GUMBO_NODE_ELEMENT) {
-      std::string_view raw = view(t.original_text);
+      const std::string_view raw = view(t.original_text);
       if (!wanted() || raw.empty()) return;
-      std::size_t at = offset(raw.data());
-      if (raw.starts_with("<![CDATA[")) {
-        raw.remove_prefix(9);
-        at += 9;
-      }
       const bool foreign = parent.v.element.tag_namespace != GUMBO_NAMESPACE_HTML;
-      read_css(s, offset_map::decoded(raw, s, foreign, at, seen_.where), "style", "", out_);
+      using coding = offset_map::coding;
+      const auto how = foreign ? coding::foreign : coding::none;
+      const auto where = offset_map::decoded(raw, s, how, offset(raw.data()), seen_.where);
+      read_css(s, where, "style", "", out_);
       return;
     }
     if (!open_links_.empty() && open_links_.back() != none) {
@@ -472,7 +470,8 @@ class walker {
       return m;
     }
     const inside in = source_of(a);
-    return offset_map::decoded(in.raw, text_of(a.value), true, in.at, seen_.where);
+    return offset_map::decoded(in.raw, text_of(a.value), offset_map::coding::references, in.at,
+                               seen_.where);
   }
 
   void meta(const GumboElement& e) {

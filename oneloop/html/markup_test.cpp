@@ -222,6 +222,9 @@ TEST(html, svg_and_mathml_have_links_of_their_own) {
   EXPECT_EQ(d.links[0].text, "t");
   EXPECT_EQ(d.links[0].use, link_use::navigation);
   EXPECT_EQ(d.links[2].use, link_use::resource);
+  // Sections of CDATA may begin and end anywhere in a style.
+  EXPECT_THAT(places(read_html("<svg><style>u<![CDATA[rl(c)&amp;]]>&#97;{b:url<![CDATA[(]]>d)")),
+              ElementsAre("1:26", "1:60"));
 }
 
 TEST(html, a_document_in_an_attribute_is_read_where_it_stands) {
