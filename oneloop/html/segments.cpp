@@ -100,6 +100,7 @@ constexpr std::size_t longest_link = 256;
 
 segment segmenter::next(const segment_limits& limits) {
   segment s;
+  static_assert(std::tuple_size_v<decltype(open_)> == contexts.size());
   for (std::size_t i = 0; i < open_.size(); ++i) {
     if (open_[i] != 0) s.text.append("<").append(contexts[i]).append(">");
   }

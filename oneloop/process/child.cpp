@@ -160,7 +160,9 @@ void child::end() noexcept {
 }
 
 void child::kill(int signal) noexcept {
-  if (!process_.is_open() || status_) return;
+  if (!process_.is_open()) return;
+  // (To one that has been waited for it is an error: its number may be another's, the pidfd is
+  // not.)
   (void)::syscall(SYS_pidfd_send_signal, process_.fd(), signal, nullptr, 0);
 }
 
