@@ -14,9 +14,10 @@
 // *Ends*: a child whose object goes is killed, and waited for; no zombie stays behind. (Workers,
 // see process/worker.hpp, also end when this process dies.)
 //
-// *Threads*: those of loop/io.hpp for its streams, any waiter for wait; all else one thread at a
-// time. *Not on a simulated loop*: `misuse`. Systems: Python's asyncio.create_subprocess_exec,
-// trio's open_process.
+// *Threads*: those of loop/io.hpp for its streams; one waiter of any kind for wait, while other
+// threads may kill; all else one thread at a time. On a simulated loop: `misuse`.
+//
+// Systems: Python's asyncio.create_subprocess_exec, trio's open_process.
 #pragma once
 
 #include <sys/types.h>

@@ -16,7 +16,7 @@
 // *Ends*: a worker whose `worker` object goes, or whose parent dies, however, is killed at once. To
 // let it finish: end_sending(), then wait(). No zombie stays behind.
 //
-// *Threads*: those of message_pipe.hpp for send and receive; all else one thread at a time.
+// *Threads*: those of message_pipe.hpp for send and receive, those of child.hpp for the rest.
 #pragma once
 
 #include <sys/types.h>
