@@ -4,9 +4,7 @@
 #include <coroutine>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <queue>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -14,15 +12,6 @@
 
 using steady = std::chrono::steady_clock;
 using namespace std::chrono_literals;
-
-static long kilobytes(const std::string& field) {
-  std::ifstream status{"/proc/self/status"};
-  std::string name;
-  for (long n = 0; status >> name; status.ignore(1000, '\n')) {
-    if (name == field && status >> n) return n;
-  }
-  return 0;
-}
 
 struct sleeping {
   steady::time_point until;
@@ -58,7 +47,7 @@ static task sleeper() {
 
 int main(int, char** argv) {
   n = std::atol(argv[1]);
-  const long before = kilobytes("VmRSS:");
+  const long before = stopwatch::kilobytes("VmRSS:");
   const auto start = steady::now();
   for (long i = 0; i < n; ++i) sleeper();
   while (!heap.empty()) {
@@ -71,5 +60,5 @@ int main(int, char** argv) {
   const seconds wall = steady::now() - start, until = started - start;
   if (ended != n) return 1;
   std::printf("%.4f %.4f %.0f %.4f\n", wall.count(), stopwatch::processor(),
-              double(kilobytes("VmHWM:") - before) * 1024 / double(n), until.count());
+              double(stopwatch::kilobytes("VmHWM:") - before) * 1024 / double(n), until.count());
 }

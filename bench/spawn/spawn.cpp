@@ -5,8 +5,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <string>
 #include <string_view>
 
 #include "../stopwatch.hpp"
@@ -16,15 +14,6 @@
 
 using namespace oneloop;
 using namespace std::chrono_literals;
-
-static long kilobytes(const std::string& field) {
-  std::ifstream status{"/proc/self/status"};
-  std::string name;
-  for (long n = 0; status >> name; status.ignore(1000, '\n')) {
-    if (name == field && status >> n) return n;
-  }
-  return 0;
-}
 
 struct all {
   long n;
@@ -49,7 +38,7 @@ static void fiber(all* a) {
 int main(int argc, char** argv) {
   const bool fibers = argc > 1 && std::string_view{argv[1]} == "fiber";
   all a{.n = argc > 2 ? std::max(std::atol(argv[2]), 1L) : 100'000};
-  const long before = kilobytes("VmRSS:");
+  const long before = stopwatch::kilobytes("VmRSS:");
   a.start = std::chrono::steady_clock::now();
   run([&] {
     with_nursery([&](nursery& n) {
@@ -66,5 +55,5 @@ int main(int argc, char** argv) {
   const seconds wall = std::chrono::steady_clock::now() - a.start, until = a.started - a.start;
   if (a.ended != a.n) return 1;
   std::printf("%.4f %.4f %.0f %.4f\n", wall.count(), stopwatch::processor(),
-              double(kilobytes("VmHWM:") - before) * 1024 / double(a.n), until.count());
+              double(stopwatch::kilobytes("VmHWM:") - before) * 1024 / double(a.n), until.count());
 }

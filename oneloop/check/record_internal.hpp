@@ -15,10 +15,10 @@
 
 namespace oneloop::inline v0::detail {
 
-/// A link to a place in a page.
 /// In place of a page: whoever named a start.
 inline constexpr url_id no_page = ~url_id{0};
 
+/// A link to a place in a page.
 struct fragment_link {
   url_id to;
   url_id page;

@@ -4,7 +4,7 @@
 //                       .output = process::stdio::pipe}};
 //     co_await io::send(c.input(), bytes);              // it may take less: see loop/io.hpp
 //     c.input().close();
-//     while ((n = co_await io::read(c.output(), buffer)) > 0) ...
+//     const std::int64_t n = co_await io::read(c.output(), buffer);   // 0: that was all
 //     process::exit_status s = co_await c.wait();       // s.to_string(): "exit status 0"
 //
 // It is started by posix_spawn(3), never by fork: that takes no longer in a large process, and
