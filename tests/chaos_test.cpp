@@ -127,7 +127,7 @@ class chaos : public http_on_backends {};
 ON_BACKENDS(chaos);
 
 TEST_P(chaos, every_url_gets_its_verdict) {
-  const auto before = open_descriptors();
+  const auto before = open_sockets();
   auto script = [](http_peer& p) -> task<> {
     while (true) {
       auto reading = p.request();
@@ -162,7 +162,7 @@ TEST_P(chaos, every_url_gets_its_verdict) {
     }
     EXPECT_EQ(wrong, 0);
   });
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(open_sockets(), before);
 }
 
 TEST_P(chaos, with_retries_dropped_connections_are_no_verdict) {

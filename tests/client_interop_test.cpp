@@ -211,7 +211,7 @@ class client_interop : public on_backends {
   template <class Body>
   void with_client(const site_directory& site, Body body) {
     go([&]() -> task<> {
-      const std::size_t before = open_descriptors();
+      const std::size_t before = open_sockets();
       {
         client c{client_options{}.ca_file(site.file("ca.pem"))};
         auto running = body(c);
@@ -220,7 +220,7 @@ class client_interop : public on_backends {
         auto closing = c.close();
         co_await std::move(closing);
       }
-      EXPECT_EQ(open_descriptors(), before);
+      EXPECT_EQ(open_sockets(), before);
     });
   }
 };

@@ -133,7 +133,7 @@ task<> cancel_at(const wait& w, client_options options) {
     auto make = [&] { return whole(c, w.ask ? w.ask(s.at()) : request_for(full.url())); };
     (void)co_await move_on_after(1ms, make());  // what stays from now on: a socket for names
     co_await eventually([&] { return s.open == 0; });
-    const std::size_t before = open_descriptors();
+    const std::size_t before = open_sockets();
     for (const auto d : {0us, 200us, 1000us, 5000us, 20000us}) {
       const bool ended = co_await move_on_after(d, make());
       EXPECT_FALSE(ended);
@@ -141,7 +141,7 @@ task<> cancel_at(const wait& w, client_options options) {
       EXPECT_EQ(c.statistics().idle, 0u);
       EXPECT_EQ(c.statistics().waiting, 0u);
     }
-    co_await eventually([&] { return s.open == 0 && open_descriptors() <= before; });
+    co_await eventually([&] { return s.open == 0 && open_sockets() <= before; });
     stuck = false;
     for (int i = 0; i < 2; ++i) {
       const auto text = co_await fetch(c, s.at());

@@ -326,14 +326,14 @@ TEST_P(http_failures_on, discard_has_a_limit_too) {
 /// What `op` leaves open when it is cancelled while it waits.
 template <class Make>
 task<> cancelled_leaves_nothing(Make make) {
-  const std::size_t before = open_descriptors();
+  const std::size_t before = open_sockets();
   for (const auto d : {0ms, 1ms, 30ms}) {
     auto op = make();
     const auto got = co_await move_on_after(d, std::move(op));
     EXPECT_FALSE(got);
   }
-  co_await eventually([&] { return open_descriptors() <= before; });
-  EXPECT_EQ(open_descriptors(), before);
+  co_await eventually([&] { return open_sockets() <= before; });
+  EXPECT_EQ(open_sockets(), before);
 }
 
 TEST_P(http_failures_on, cancelled_while_the_name_is_looked_up) {

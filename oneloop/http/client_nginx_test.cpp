@@ -179,7 +179,7 @@ TEST_P(http_nginx_on, many_requests_at_once_over_few_connections) {
   const nginx site;
   if (!site.running()) return;
   go([&]() -> task<> {
-    const std::size_t before = open_descriptors();
+    const std::size_t before = open_sockets();
     {
       client c{client_options{}.ca_file(site.ca_file()).per_host(20)};
       int right = 0;
@@ -201,7 +201,7 @@ TEST_P(http_nginx_on, many_requests_at_once_over_few_connections) {
       EXPECT_EQ(c.statistics().opened + c.statistics().reused, 2000u + c.statistics().retried);
       EXPECT_LE(c.statistics().idle, 40u);
     }
-    EXPECT_EQ(open_descriptors(), before);
+    EXPECT_EQ(open_sockets(), before);
   });
 }
 

@@ -520,10 +520,10 @@ TEST_P(http_point_28_on, http_point_33_cancelling_in_a_tunnel_leaves_nothing) {
   with_server(silent, [](server& proxy) -> task<> {
     for (const char* scheme : {"http://", "socks5h://"}) {
       client c{through(proxy, scheme)};
-      const std::size_t before = open_descriptors();
+      const std::size_t before = open_sockets();
       const auto got = co_await move_on_after(20ms, c.get("https://example.test/"));
       EXPECT_FALSE(got);
-      co_await eventually([&] { return proxy.open == 0 && open_descriptors() <= before; });
+      co_await eventually([&] { return proxy.open == 0 && open_sockets() <= before; });
       EXPECT_EQ(c.statistics().in_use, 0u);
     }
   });

@@ -679,7 +679,7 @@ TEST_P(http_client_on, a_response_may_die_after_its_loop) {
     co_await p.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
     co_await p.until_closed();
   };
-  const std::size_t before = open_descriptors();
+  const std::size_t before = open_sockets();
   client c;
   std::vector<http::response> kept;
   with_server(script, [&](server& s) -> task<> {
@@ -688,7 +688,7 @@ TEST_P(http_client_on, a_response_may_die_after_its_loop) {
   });
   kept.clear();
   EXPECT_EQ(c.statistics().in_use, 0u);
-  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(open_sockets(), before);
 }
 
 TEST_P(http_client_on, text_without_a_limit) {

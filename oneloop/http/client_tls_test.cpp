@@ -153,10 +153,10 @@ TEST_P(http_point_27_on, http_point_26_a_handshake_that_hangs_times_out_and_can_
       EXPECT_EQ(f.kind, "timeout");
       EXPECT_EQ(f.phase, "tls");
       EXPECT_EQ(f.text, "timeout after 50 ms in the TLS handshake with localhost");
-      const std::size_t before = open_descriptors();
+      const std::size_t before = open_sockets();
       const auto got = co_await move_on_after(20ms, c.get(target));
       EXPECT_FALSE(got);
-      co_await eventually([&] { return open_descriptors() <= before && silent.open == 0; });
+      co_await eventually([&] { return open_sockets() <= before && silent.open == 0; });
       EXPECT_EQ(c.statistics().in_use, 0u);
       n.cancel();
     };
