@@ -81,8 +81,10 @@ class basic_mpsc_stack {
   }
   static Item* closed_mark() noexcept { return reinterpret_cast<Item*>(std::uintptr_t{1}); }
 
-  typename Atomics::template atomic<Item*> head_{nullptr};
-  typename Atomics::template atomic<bool> sleeping_{false};
+  // Each on a cache line of its own: a consumer that looks at the head again and again must not
+  // take from a producer what this touches next.
+  alignas(64) typename Atomics::template atomic<Item*> head_{nullptr};
+  alignas(64) typename Atomics::template atomic<bool> sleeping_{false};
 };
 
 /// The block. Created by its loop; freed when the loop and all pins have let go.
@@ -111,7 +113,8 @@ class ONELOOP_API inbox {
   explicit inbox(int fd) noexcept : event_fd_{fd} {}
   ~inbox();
   basic_mpsc_stack<ready_item> stack_;
-  std_atomics::atomic<std::uint32_t> references_{1};
+  // As its line: away from the head.
+  alignas(64) std_atomics::atomic<std::uint32_t> references_{1};
   int event_fd_;
 };
 

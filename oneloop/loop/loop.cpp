@@ -403,12 +403,22 @@ void loop::end_what_is_asleep() {
   if (!ends) std::rethrow_exception(why);
 }
 
+void loop::run_while_mail_comes(const bool& done) noexcept {
+  const auto mail = [this] { return !inbox_->stack().empty(); };
+  std::size_t left = 256;
+  for (int spins = 0; spins < 16; ++spins) {
+    take_mail();
+    left -= run_items(left, &done);
+    if (done || left == 0 || !ready_.empty() || clock_ != nullptr) return;
+    if (!spin_.saw(mail)) return;
+  }
+}
+
 void loop::turn(const bool& done) {
   if (simulation_ != nullptr) [[unlikely]] {
     run_batch(done);
   } else {
-    take_mail();
-    run_items(256, &done);
+    run_while_mail_comes(done);
   }
   if (done) return;
   time_point deadline = time_point::min();
@@ -429,6 +439,7 @@ void loop::turn(const bool& done) {
   }
   backend_->wait(deadline, owed() != 0);
   inbox_->stack().awake();
+  if (deadline != time_point::min() && !inbox_->stack().empty()) spin_.woken();
   fire_timers();
   if (idle_until_ != never) [[unlikely]]
     end_idle();

@@ -62,7 +62,7 @@ void parker::block::unpark() noexcept {
 }
 
 bool parker::block::take_token() noexcept {
-  if (state_.load(std::memory_order_relaxed) != token) return false;
+  if (!has_token()) return false;
   return state_.exchange(awake, std::memory_order_acquire) == token;
 }
 
@@ -192,8 +192,9 @@ bool parker::park(time_point deadline) {
     const time_point until = std::min(deadline, timers_.next());
     if (!requests_.empty() || !watches_.empty()) {
       poll_until(until);
-    } else if (fresh_.empty()) {
+    } else if (fresh_.empty() && !spin_.saw([this] { return block_->has_token(); })) {
       block_->sleep(until);
+      if (block_->has_token()) spin_.woken();
     }
     looked = true;
   }

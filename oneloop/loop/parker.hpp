@@ -12,7 +12,8 @@
 // reference counted, so unpark() is safe from any thread, also when the parked thread has ended.
 // Errors: current() throws std::bad_alloc on first use. Without descriptors left for its eventfd a
 // parker still works, looking every 10 ms.
-// Cost: parked without descriptors, one futex call; with descriptors, one poll() of all of them.
+// Cost: parked without descriptors, one futex call, or none where others answer within microseconds
+// (adaptive_spin.hpp); with descriptors, one poll() of all of them.
 #pragma once
 
 #include <atomic>
@@ -21,6 +22,7 @@
 #include "oneloop/base/clock.hpp"
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/intrusive.hpp"
+#include "oneloop/loop/adaptive_spin.hpp"
 #include "oneloop/loop/io_request.hpp"
 #include "oneloop/loop/timer_queue.hpp"
 #include "oneloop/loop/waiter.hpp"
@@ -44,6 +46,9 @@ class ONELOOP_API parker final : public io_driver {
    private:
     friend class parker;
     ~block();
+    [[nodiscard]] bool has_token() const noexcept {
+      return state_.load(std::memory_order_relaxed) == token;
+    }
     bool take_token() noexcept;
     /// Sleeps until unparked or `deadline`.
     void sleep(time_point deadline) noexcept;
@@ -97,6 +102,7 @@ class ONELOOP_API parker final : public io_driver {
 
   block* block_;
   std::uint32_t born_;
+  adaptive_spin spin_;
   timer_queue timers_;
   intrusive_list<io_request> fresh_;     // not tried yet
   intrusive_list<io_request> requests_;  // wait for readiness
