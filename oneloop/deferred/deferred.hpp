@@ -492,7 +492,6 @@ class deferred_child final : public child, public pooled {
         region_{self(), {}},
         op_(static_cast<Op&&>(op)),
         chain_{d.shared()} {
-    self().target = this;
     self().set_innermost_nursery(&n);  // what its callbacks start belongs there too
     chain_->set_canceller([this] { region_.scope().cancel(); }, false);
     begin();
@@ -511,8 +510,10 @@ class deferred_child final : public child, public pooled {
   static void resumed(ready_item& item) noexcept {
     auto& c = static_cast<context&>(item);
     c.home()->active = &c;
-    static_cast<deferred_child*>(c.target)->settle();
+    static_cast<deferred_child&>(of(item)).settle();
   }
+  friend class child;
+  static std::exception_ptr take_error() noexcept { return nullptr; }
   void settle() noexcept {
     std::unique_ptr<box> value;
     std::exception_ptr error;
@@ -533,7 +534,7 @@ class deferred_child final : public child, public pooled {
   void fire(std::unique_ptr<box> value, std::exception_ptr error) noexcept {
     // It may have been fired by hand meanwhile.
     if (!chain_->fired()) chain_->fire(std::move(value), std::move(error), self().spawned_at());
-    end(nullptr);
+    end(*this);
   }
   scope_region region_;
   Op op_;

@@ -113,7 +113,7 @@ void fiber_child::launch(sleep_operation& delay) {
 // warm for the next one.
 void fiber_child::begin_code(ready_item& item) noexcept {
   auto& self = static_cast<context&>(item);
-  auto& fiber = *static_cast<fiber_child*>(self.target);
+  auto& fiber = static_cast<fiber_child&>(of(item));
   const loop_stacks& stacks = stacks_of(*self.home());
   if (stacks.refused != nullptr) [[unlikely]] {
     // It may be that this one is cancelled because of that failure: one error, not thousands.
@@ -133,7 +133,7 @@ void fiber_child::begin_code(ready_item& item) noexcept {
   }
   if (refused) {
     self.home()->active = &self;
-    fiber.end(fiber.finish(std::move(refused)));
+    fiber.ended(std::move(refused));
     return;
   }
   self.run = fiber_stack::resume;
@@ -150,7 +150,12 @@ void fiber_child::run_body(void* record) noexcept {
   }
   // While its code can still wait: what it owned alone dies before anybody hears of its end.
   fiber.self().free_values();
-  fiber.end(fiber.finish(std::move(failure)));
+  fiber.ended(std::move(failure));
+}
+
+void fiber_child::ended(std::exception_ptr error) noexcept {
+  error_ = finish(std::move(error));
+  end(*this);
 }
 
 }  // namespace detail

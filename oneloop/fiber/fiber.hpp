@@ -86,9 +86,8 @@ class ONELOOP_API fiber_child : public child, public pooled {
  protected:
   template <class... Where>
   fiber_child(spawn_info info, nursery& n, Where&... where)
-      : child{party_kind::fiber, n, where..., begin_code, info}, stack_{self()} {
-    self().target = this;
-  }
+      : child{party_kind::fiber, n, where..., begin_code, info}, stack_{self()} {}
+  virtual ~fiber_child() = default;
   /// Last in the constructor of the class that has the body.
   void launch();
   /// The same; it begins when `delay` has passed. A cancel ends the delay.
@@ -105,6 +104,10 @@ class ONELOOP_API fiber_child : public child, public pooled {
 
   static void begin_code(ready_item& item) noexcept;
   static void run_body(void* record) noexcept;
+  void ended(std::exception_ptr error) noexcept;
+  friend class child;
+  std::exception_ptr take_error() noexcept { return std::move(error_); }
+  std::exception_ptr error_;
   fiber_stack stack_;
 };
 

@@ -34,7 +34,6 @@ class end_watch final : public child, public pooled {
         state_{s},
         ended_{std::in_place, s} {
     slot_->watch = this;
-    self().target = this;
     begin();
     given_up_ = !certain_ && self().scope().cancelled();
     if (given_up_) {
@@ -59,12 +58,15 @@ class end_watch final : public child, public pooled {
     auto& c = static_cast<context&>(item);
     c.home()->active = &c;
     c.home()->note_progress();
-    auto& me = *static_cast<end_watch*>(c.target);
+    auto& me = static_cast<end_watch&>(of(item));
     const bool over = c.finish() == outcome::completed;
     if (!over && me.certain_) return me.wait();
     me.slot_->watch = nullptr;
-    me.end(over && !me.given_up_ && me.wanted() ? me.fire() : nullptr);
+    if (over && !me.given_up_ && me.wanted()) me.error_ = me.fire();
+    end(me);
   }
+  friend class child;
+  std::exception_ptr take_error() noexcept { return std::move(error_); }
 
   bool wanted() const noexcept {
     return when_ == link_when::ended || (when_ == link_when::failed) == state_.failed();
@@ -89,6 +91,7 @@ class end_watch final : public child, public pooled {
   link_when when_;
   bool at_once_;
   bool given_up_ = false;
+  std::exception_ptr error_;
   std::move_only_function<void()> code_;
   std::shared_ptr<watch_slot> slot_;
   join_state& state_;  // which the wait keeps

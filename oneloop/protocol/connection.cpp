@@ -95,7 +95,6 @@ connection::connection(nursery& n, connected_socket s, std::shared_ptr<protocol>
         static_cast<connection*>(op)->finish(std::make_exception_ptr(cancelled{}));
       },
       [](const void* op) { return static_cast<const connection*>(op)->name(); });
-  self().target = this;
   self().set_innermost_nursery(&n);  // what its callbacks start belongs there too
   self().arm(this, info);
   begin();
@@ -163,7 +162,7 @@ void connection::fail(const char* what, std::int64_t n) noexcept {
 void connection::ended(ready_item& item) noexcept {
   auto& c = static_cast<context&>(item);
   (void)c.finish();
-  static_cast<connection*>(c.target)->conclude();
+  static_cast<connection&>(of(item)).conclude();
 }
 
 void connection::conclude() noexcept {
@@ -189,7 +188,7 @@ void connection::conclude() noexcept {
   });
   connector_.reset();
   factory_.reset();
-  end(nullptr);
+  end(*this);
 }
 
 void connection::close_socket() noexcept {
@@ -521,12 +520,12 @@ void connection::set_tcp_keep_alive(bool on) {
   (void)net::detail::set_option(socket_.fd(), SOL_SOCKET, SO_KEEPALIVE, on ? 1 : 0);
 }
 
-void connection::start_tls(const net::tls_context& context, std::string_view host) {
+void connection::start_tls(const net::tls_context& by, std::string_view host) {
   check("transport::start_tls");
   if (finished_) return;
   if (tls_) throw misuse{"start_tls: the connection is TLS already"};
-  tls_ = std::make_unique<tls_layer>(host.empty() ? net::tls_engine{context}
-                                                  : net::tls_engine{context, host, peer_.port()});
+  tls_ = std::make_unique<tls_layer>(host.empty() ? net::tls_engine{by}
+                                                  : net::tls_engine{by, host, peer_.port()});
   pump();  // a client speaks first
   if (wants_input() && !reading_) reader_.wait();
 }

@@ -136,7 +136,7 @@ class connection final : public child, public transport, public pooled {
   [[nodiscard]] socket_address get_host() const override;
   void set_tcp_no_delay(bool on) override;
   void set_tcp_keep_alive(bool on) override;
-  void start_tls(const net::tls_context& context, std::string_view host) override;
+  void start_tls(const net::tls_context& by, std::string_view host) override;
   void pause_producing() override;
   void resume_producing() override;
   void register_producer(producer& p, bool streaming) override;
@@ -144,6 +144,8 @@ class connection final : public child, public transport, public pooled {
   void call(std::function<void()> f) override;
 
  private:
+  friend class child;
+  static std::exception_ptr take_error() noexcept { return nullptr; }
   struct tls_layer {
     explicit tls_layer(net::tls_engine e) : engine{std::move(e)} {}
     net::tls_engine engine;

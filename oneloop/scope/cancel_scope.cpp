@@ -1,6 +1,7 @@
 #include "oneloop/scope/cancel_scope.hpp"
 
 #include <mutex>
+#include <utility>
 
 #include "oneloop/loop/parker.hpp"
 #include "oneloop/scope/context.hpp"
@@ -127,17 +128,22 @@ void cancel_scope::refresh() noexcept {
     if (changed) {
       s->effective_.store(now, std::memory_order_relaxed);
       // A thread asks its own operation once it has been roused; see thread_context.
-      if (now && thread_ == nullptr) {
-        for (context* c = s->contexts_.front(); c != nullptr; c = s->contexts_.next(*c)) {
-          c->request_cancel();
-        }
-      }
+      if (now && thread_ == nullptr) s->ask_those_in_it();
       for (scope_listener* l = s->listeners_.front(); l != nullptr; l = s->listeners_.next(*l)) {
         l->changed(now);
       }
     }
     s = next_inside(*s, changed);
   }
+}
+
+// Whose code is in a scope inside is asked because of that one.
+void cancel_scope::ask_those_in_it() noexcept {
+  const auto ask = [this](context& c) {
+    if (&c.scope() == this) c.request_cancel();
+  };
+  if (entered_by_ != nullptr) ask(*entered_by_);
+  for (context* c = members_.front(); c != nullptr; c = members_.next(*c)) ask(*c);
 }
 
 cancel_scope* cancel_scope::next_inside(cancel_scope& at, bool below) noexcept {
@@ -184,9 +190,13 @@ cancel_scope* cancel_scope::cause() noexcept {
 
 void cancel_scope::dissolve() noexcept {
   guard g{*this};
-  while (context* c = contexts_.pop_front()) {
-    parent_->contexts_.push_back(*c);
-    c->set_scope(*parent_);
+  const auto hand_over = [this](context& c) {
+    if (&c.scope() == this) c.set_scope(*parent_);
+  };
+  if (entered_by_ != nullptr) hand_over(*std::exchange(entered_by_, nullptr));
+  while (context* c = members_.pop_front()) {
+    parent_->members_.push_back(*c);
+    hand_over(*c);
   }
   while (cancel_scope* child = children_.pop_front()) {
     child->parent_ = parent_;
@@ -207,16 +217,6 @@ void cancel_scope::move_below(cancel_scope& parent) noexcept {
     s = next_inside(*s, changed);
   }
   refresh();
-}
-
-void cancel_scope::attach(context& c) noexcept {
-  guard g{*this};
-  contexts_.push_back(c);
-}
-
-void cancel_scope::detach(context& c) noexcept {
-  guard g{*this};
-  static_cast<list_hook<>&>(c).unlink();
 }
 
 void cancel_scope::listen(scope_listener& l) noexcept {

@@ -129,8 +129,18 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   [[nodiscard]] bool interruptible() const noexcept {
     return inside_interruptible_ || interrupt != nullptr;
   }
-  void attach(context& c) noexcept;
-  void detach(context& c) noexcept;
+  /// A party starts here: it is a member until it ends, also while its code is in scopes inside.
+  void add(context& c) noexcept { members_.push_back(c); }
+  /// The party whose code is in this scope, if it is not one that started here.
+  void entered_by(context* c) noexcept { entered_by_ = c; }
+  [[nodiscard]] context* entered_by() const noexcept { return entered_by_; }
+  /// Those that started here or inside: f(context&).
+  template <class F>
+  void each_member(F&& f) {
+    for (cancel_scope* s = this; s != nullptr; s = next_inside(*s, true)) {
+      for (context* c = s->members_.front(); c != nullptr; c = s->members_.next(*c)) f(*c);
+    }
+  }
   void listen(scope_listener& l) noexcept;
   void unlisten(scope_listener& l) noexcept;
   /// The state of the scope on another loop for which this is the proxy.
@@ -144,6 +154,7 @@ class ONELOOP_API cancel_scope : public list_hook<> {
  private:
   class guard;
   void refresh() noexcept;
+  void ask_those_in_it() noexcept;
   /// What follows `at` in a walk in preorder over the scopes inside, with those `below` it or
   /// without; null at the end. Without recursion: scopes may be nested very deeply.
   cancel_scope* next_inside(cancel_scope& at, bool below) noexcept;
@@ -156,7 +167,8 @@ class ONELOOP_API cancel_scope : public list_hook<> {
   thread_domain* thread_;
   cancel_scope* parent_;
   intrusive_list<cancel_scope> children_;
-  intrusive_list<context> contexts_;
+  intrusive_list<context> members_;
+  context* entered_by_ = nullptr;
   intrusive_list<scope_listener> listeners_;
   scope_link* link_ = nullptr;
   time_point deadline_;

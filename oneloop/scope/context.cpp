@@ -6,6 +6,7 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/scope/debug.hpp"
 #include "oneloop/scope/local.hpp"
+#include "oneloop/scope/nursery.hpp"
 #include "oneloop/scope/root.hpp"
 
 namespace oneloop::inline v0 {
@@ -20,14 +21,15 @@ std::uint32_t next_without_a_loop() noexcept {
 
 context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
                  spawn_info info)
-    : waiter{home, resume}, scope_{&scope}, parent_{parent}, info_{info} {
+    : context{kind, home, resume, scope, above{above::party, parent}, parent, info} {}
+
+context::context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, above a,
+                 const context* parent, spawn_info info)
+    : waiter{home, resume}, scope_{&scope}, above_{a}, info_{info} {
   model_.store(static_cast<std::uint8_t>(kind), std::memory_order_relaxed);
   ordinal_ = home != nullptr ? home->next_ordinal() : next_without_a_loop();
-  scope.attach(*this);
-  if (parent == nullptr) return;
-  nursery_ = nullptr;
-  locals = local_binding::share(parent->locals);
-  if (parent->home() == home && home != nullptr) parent->children_.push_back(*this);
+  scope.add(*this);
+  if (parent != nullptr) locals = local_binding::share(parent->locals);
 }
 
 party_value::~party_value() = default;
@@ -35,8 +37,24 @@ party_value::~party_value() = default;
 context::~context() {
   free_values();
   local_binding::drop(locals);
-  static_cast<list_hook<party_tree>&>(*this).unlink();
-  scope_->detach(*this);
+  forget_scopes();
+}
+
+void context::forget_scopes() noexcept {
+  unlink();
+  // A party that ends in the middle leaves scopes that it is in.
+  for (cancel_scope* s = scope_; s != nullptr && s->entered_by() == this; s = s->parent()) {
+    s->entered_by(nullptr);
+  }
+  scope_ = nullptr;
+}
+
+context* context::parent() const noexcept {
+  switch (above_.what()) {
+    case above::in_nursery: return &above_.as<nursery>().owner();
+    case above::in_own_scope: return &above_.as<detail::child_scope>().here->owner();
+    default: return &above_.as<context>();
+  }
 }
 
 context& context::current() {
@@ -74,9 +92,8 @@ void context::throw_cancelled() {
 }
 
 void context::enter(cancel_scope& inner) noexcept {
-  scope_->detach(*this);
   scope_ = &inner;
-  inner.attach(*this);
+  inner.entered_by(this);
 }
 
 void context::leave(cancel_scope& inner) noexcept {
@@ -87,20 +104,13 @@ void context::leave(cancel_scope& inner) noexcept {
     if (s != &inner) report_misnested(*this);
     return inner.dissolve();
   }
-  inner.detach(*this);
+  inner.entered_by(nullptr);
   scope_ = inner.parent();
-  scope_->attach(*this);
 }
 
-void context::move_below(context& parent) noexcept {
-  static_cast<list_hook<party_tree>&>(*this).unlink();
-  parent_ = &parent;
-  parent.children_.push_back(*this);
-}
-
-void context::write_tree(std::string& out, int depth) const {
+void context::write_line(std::string& out) const {
   static constexpr const char* kinds[] = {"coroutine", "fiber", "thread", "callback"};
-  out.append(static_cast<std::size_t>(depth) * 2, ' ').append(info_.name);
+  out += info_.name;
   out.append(" [").append(kinds[model()]).append("]");
   if (info_.where.line() != 0) {
     std::string_view file = info_.where.file_name();
@@ -113,11 +123,6 @@ void context::write_tree(std::string& out, int depth) const {
     if (!object.empty()) out.append(" (").append(object).append(")");
   }
   if (scope_->cancelled()) out += ", cancelled";
-  out += '\n';
-  auto& children = const_cast<context*>(this)->children_;
-  for (context* c = children.front(); c != nullptr; c = children.next(*c)) {
-    c->write_tree(out, depth + 1);
-  }
 }
 
 }  // namespace oneloop::inline v0

@@ -9,6 +9,7 @@
 //     log(c.name(), c.scope().cancelled());
 #pragma once
 
+#include <cstdint>
 #include <source_location>
 #include <string>
 
@@ -71,8 +72,8 @@ struct parking {
 /// How the code of a party waits.
 enum class party_kind : std::uint8_t { coroutine, fiber, thread, callback };
 
-// In the list of its scope's contexts, and in that of its parent's children.
-class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<struct party_tree> {
+// In the list of the members of the scope that it started in.
+class ONELOOP_API context : public waiter, public list_hook<> {
  public:
   /// For models. `parent` (null for a root) must outlive this, on the same loop or thread.
   context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, context* parent,
@@ -90,7 +91,7 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   [[nodiscard]] cancel_scope& scope() const noexcept { return *scope_; }
   [[nodiscard]] const char* name() const noexcept { return info_.name; }
   [[nodiscard]] const std::source_location& spawned_at() const noexcept { return info_.where; }
-  [[nodiscard]] context* parent() const noexcept { return parent_; }
+  [[nodiscard]] context* parent() const noexcept;
   /// Which of its loop's parties it is: the first is 1; 0 without a loop.
   [[nodiscard]] std::uint32_t ordinal() const noexcept { return home() != nullptr ? ordinal_ : 0; }
   /// For those who may look for it when it has ended.
@@ -119,8 +120,6 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   void leave(cancel_scope& inner) noexcept;
   void set_scope(cancel_scope& s) noexcept { scope_ = &s; }
   void set_innermost_nursery(nursery* n) noexcept { nursery_ = n; }
-  /// From now on it is one of `parent`'s children, on the same loop.
-  void move_below(context& parent) noexcept;
 
   /// How its code blocks; null where that is impossible.
   const parking* parks = nullptr;
@@ -138,21 +137,32 @@ class ONELOOP_API context : public waiter, public list_hook<>, public list_hook<
   party_value* values = nullptr;    // newest first; freed with the party
   void free_values() noexcept;
 
-  /// The children that live on the same loop, the oldest first: f(context&).
-  template <class F>
-  void each_child(F&& f) {
-    for (context* c = children_.front(); c != nullptr; c = children_.next(*c)) f(*c);
-  }
-  /// Depth-first walk over this party and everything below it, for dumps.
-  void write_tree(std::string& out, int depth) const;
-  [[nodiscard]] bool has_children() const noexcept { return !children_.empty(); }
+  /// A line about it, for dumps.
+  void write_line(std::string& out) const;
 
  private:
+  friend class child;
+  // Whose child it is: a party's own (gather's parts), a nursery's, or one of a nursery in a scope of
+  // its own.
+  struct above {
+    enum kind : std::uintptr_t { party, in_nursery, in_own_scope, mask = 3 };
+    above(kind k, const void* p) noexcept : word{reinterpret_cast<std::uintptr_t>(p) | k} {}
+    [[nodiscard]] kind what() const noexcept { return static_cast<kind>(word & mask); }
+    template <class T>
+    [[nodiscard]] T& as() const noexcept {
+      return *reinterpret_cast<T*>(word & ~std::uintptr_t{mask});
+    }
+    std::uintptr_t word;
+  };
+  context(party_kind kind, loop* home, run_fn resume, cancel_scope& scope, above a,
+          const context* parent, spawn_info info);
+  /// No scope knows it any more.
+  void forget_scopes() noexcept;
+
   cancel_scope* scope_;
   nursery* nursery_ = nullptr;
-  context* parent_;
+  above above_;
   spawn_info info_;
-  intrusive_list<context, party_tree> children_;
 };
 
 /// The context behind a waiter that is one (every waiter of a model is).

@@ -1,6 +1,7 @@
 #include "oneloop/scope/deadlock.hpp"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -46,7 +47,7 @@ class lock_graph {
     const auto it = std::find_if(first, last, [&](const auto& h) { return h.second == who; });
     if (it != last) holds_.erase(it);
   }
-  /// The parties of one loop.
+  /// A party of the loop.
   void add(context& c) {
     names_.emplace(c.identity(), &c);
     home_ = c.home()->id();
@@ -56,7 +57,6 @@ class lock_graph {
       holds_no_more(v->key, c.identity());  // it may be watched, too
       holds(v->key, c.identity());
     }
-    c.each_child([this](context& child) { add(child); });
   }
 
   /// "A holds x, waits y; B holds y, waits x" of the cycle that `who` is in; empty if it is in
@@ -227,16 +227,16 @@ constexpr lock_watch watching{note_wait, note_no_wait,
 
 void watch_for_deadlocks() noexcept { lock_watcher.store(&watching, std::memory_order_release); }
 
-std::string describe_locks(context& root) {
+std::string describe_locks(const std::vector<context*>& parties) {
   lock_graph graph;
   if (lock_watcher.load(std::memory_order_acquire) == nullptr) {
-    graph.add(root);
+    for (context* c : parties) graph.add(*c);
     return graph.describe();
   }
   registry& all = watched();
   const std::scoped_lock hold{all.lock};
   graph = all.graph;
-  graph.add(root);
+  for (context* c : parties) graph.add(*c);
   return graph.describe();
 }
 

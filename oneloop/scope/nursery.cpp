@@ -170,60 +170,90 @@ void failure_board::give_up(entry& e) noexcept {
 }
 
 child::child(party_kind kind, nursery& owner, waiter::run_fn resume, spawn_info info)
-    : owner_{&owner}, self_{kind, owner.home(), resume, owner.scope(), &owner.owner(), info} {}
+    : context{kind,
+              owner.home(),
+              resume,
+              owner.scope(),
+              above{above::in_nursery, &owner},
+              &owner.owner(),
+              info} {}
+
+child::child(party_kind kind, std::unique_ptr<detail::child_scope> around, waiter::run_fn resume,
+             spawn_info info)
+    : context{kind,
+              around->home(),
+              resume,
+              *around,
+              above{above::in_own_scope, around.get()},
+              &around->here->owner(),
+              info} {
+  (void)around.release();  // from now on it is `above_`'s
+}
 
 child::child(party_kind kind, nursery& owner, const std::shared_ptr<detail::start_state>& starting,
              waiter::run_fn resume, spawn_info info)
-    : owner_{&owner},
-      scope_{std::make_unique<own_scope>(*owner.home(), owner.scope(), nullptr)},
-      self_{kind, owner.home(), resume, *scope_, &owner.owner(), info} {
+    : child{kind,
+            std::make_unique<detail::child_scope>(*owner.home(), owner.scope(), owner, nullptr),
+            resume, info} {
   starting->is(*this);
 }
 
 child::child(party_kind kind, nursery& owner, loop& l, scope_link& link, waiter::run_fn resume,
              spawn_info info)
-    : owner_{&owner},
-      scope_{std::make_unique<own_scope>(l, loop_root::of(l).children().scope(),
-                                         &loop_root::of(l).children())},
-      self_{kind, &l, resume, *scope_, &loop_root::of(l).self(), info} {
-  scope_->bind(link);
+    : child{kind,
+            std::make_unique<detail::child_scope>(l, loop_root::of(l).children().scope(),
+                                                  loop_root::of(l).children(), &owner),
+            resume, info} {
+  own_scope()->bind(link);
+}
+
+child::~child() {
+  detail::child_scope* const around = own_scope();
+  if (around == nullptr) return;
+  forget_scopes();
+  delete around;
+}
+
+detail::child_scope* child::own_scope() const noexcept {
+  return above_.what() == above::in_own_scope ? &above_.as<detail::child_scope>() : nullptr;
 }
 
 void child::begin() {
   // One elsewhere was adopted when it was sent there; its host loop must not end before it.
-  (host() != nullptr ? host() : owner_)->adopt();
+  (own_scope() != nullptr ? *own_scope()->here : above_.as<nursery>()).adopt();
 }
 
 void child::move_to(nursery& n) noexcept {
-  owner_ = &n;
-  self_.move_below(n.owner());
-  scope_->move_below(n.scope());
+  own_scope()->here = &n;
+  own_scope()->move_below(n.scope());
 }
 
-child::~child() = default;
+// Its code has ended, so the context is free to be what reaps the record.
+void child::reap_by(waiter::run_fn reap) noexcept {
+  loop& l = *home();
+  l.note_progress();
+  run = reap;
+  l.make_ready(*this);
+}
 
-void child::end(std::exception_ptr error) noexcept {
-  error_ = std::move(error);
-  loop& home = *self_.home();
-  home.note_progress();
-  // Its code has ended, so the context is free to be what reaps the record.
-  self_.target = this;
-  self_.run = [](ready_item& item) noexcept {
-    auto* self = static_cast<child*>(static_cast<context&>(item).target);
-    nursery& owner = *self->owner_;
-    std::exception_ptr e = std::move(self->error_);
-    nursery* const host = self->host();
-    if (e && host != nullptr && !self->scope_->external() && host->scope().cancelled() &&
-        is_cancelled(e)) {
-      // Not its nursery cancelled it, but the end of the loop that it lived on.
-      e = std::make_exception_ptr(loop_not_running{
-          std::string{"start_on: '"}.append(self->self_.name()).append("' lost its loop")});
-    }
-    delete self;
-    owner.ended(std::move(e));
-    if (host != nullptr) host->ended(nullptr);
-  };
-  home.make_ready(self_);
+child::last_word::last_word(child& c, std::exception_ptr error) noexcept : error_{std::move(error)} {
+  detail::child_scope* const around = c.own_scope();
+  if (around == nullptr || around->owner == nullptr) {
+    owner_ = around != nullptr ? around->here : &c.above_.as<nursery>();
+    return;
+  }
+  owner_ = around->owner;
+  host_ = around->here;
+  if (error_ && !around->external() && host_->scope().cancelled() && is_cancelled(error_)) {
+    // Not its nursery cancelled it, but the end of the loop that it lived on.
+    error_ = std::make_exception_ptr(loop_not_running{
+        std::string{"start_on: '"}.append(c.name()).append("' lost its loop")});
+  }
+}
+
+child::last_word::~last_word() {
+  owner_->ended(std::move(error_));
+  if (host_ != nullptr) host_->ended(nullptr);
 }
 
 namespace detail {

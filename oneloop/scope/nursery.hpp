@@ -209,13 +209,25 @@ class ONELOOP_API nursery {
   std::vector<std::exception_ptr> errors_;
 };
 
+namespace detail {
+/// Around the code of a child that is not simply in its nursery's scope: one that will be moved, or
+/// that runs on another loop than its nursery.
+struct child_scope : cancel_scope {
+  child_scope(loop& l, cancel_scope& parent, nursery& on_its_loop, nursery* elsewhere)
+      : cancel_scope{&l, nullptr, &parent}, here{&on_its_loop}, owner{elsewhere} {}
+  nursery* here;   // its nursery; the root nursery of its loop if that is elsewhere
+  nursery* owner;  // elsewhere; or null
+};
+}  // namespace detail
+
 /// A child's record: its context, and the way back to its nursery. Models derive from it; it lives
-/// on the child's loop, from start to reaping, and deletes itself.
-class ONELOOP_API child {
+/// on the child's loop, from start to reaping.
+class ONELOOP_API child : protected context {
  public:
   child(const child&) = delete;
   child& operator=(const child&) = delete;
-  [[nodiscard]] context& self() noexcept { return self_; }
+  [[nodiscard]] context& self() noexcept { return *this; }
+  [[nodiscard]] const context& self() const noexcept { return *this; }
   /// From now on it is a child of `n`, on the same loop. Only what was made to be moved.
   void move_to(nursery& n) noexcept;
 
@@ -228,28 +240,46 @@ class ONELOOP_API child {
   /// Elsewhere (`l` is that loop, this its thread): in a proxy scope tied to the nursery by `link`.
   child(party_kind kind, nursery& owner, loop& l, scope_link& link, waiter::run_fn resume,
         spawn_info info);
-  virtual ~child();
+  ~child();
+
+  /// The record behind what a model's resume function is given.
+  static child& of(ready_item& item) noexcept {
+    return static_cast<child&>(static_cast<context&>(item));
+  }
 
   /// The record is complete: from now on the nursery waits for this child. Last in a constructor.
   void begin();
 
-  /// The child's code has ended. The record is reaped on the next turn of the ready queue: then it
-  /// is deleted and the nursery hears of it.
-  void end(std::exception_ptr error) noexcept;
+  /// The code of `record` has ended. It is reaped on the next turn of the ready queue: then it is
+  /// asked for its failure by `take_error()`, deleted, and the nursery hears of that.
+  template <class Record>
+  static void end(Record& record) noexcept {
+    child& c = record;
+    c.reap_by([](ready_item& item) noexcept {
+      auto* const ended = static_cast<Record*>(&of(item));
+      const last_word word{of(item), ended->take_error()};
+      delete ended;
+    });
+  }
 
  private:
-  /// Around the code of one that is not simply in its nursery's scope.
-  struct own_scope : cancel_scope {
-    own_scope(loop& l, cancel_scope& parent, nursery* where_it_runs)
-        : cancel_scope{&l, nullptr, &parent}, host{where_it_runs} {}
-    nursery* host;  // the root nursery of the other loop that it runs on, or null
-  };
-  [[nodiscard]] nursery* host() const noexcept { return scope_ ? scope_->host : nullptr; }
+  /// Tells the nursery that it has ended, when the record is gone.
+  class ONELOOP_API last_word {
+   public:
+    last_word(child& c, std::exception_ptr error) noexcept;
+    ~last_word();
+    last_word(const last_word&) = delete;
+    last_word& operator=(const last_word&) = delete;
 
-  nursery* owner_;
-  std::unique_ptr<own_scope> scope_;
-  context self_;
-  std::exception_ptr error_;
+   private:
+    nursery* owner_;
+    nursery* host_ = nullptr;  // the root nursery of the other loop that it ran on
+    std::exception_ptr error_;
+  };
+  child(party_kind kind, std::unique_ptr<detail::child_scope> around, waiter::run_fn resume,
+        spawn_info info);
+  [[nodiscard]] detail::child_scope* own_scope() const noexcept;
+  void reap_by(waiter::run_fn reap) noexcept;
 };
 
 /// How a callable is started, chosen by what it returns. The models specialise it: task/ for

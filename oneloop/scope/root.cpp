@@ -1,9 +1,12 @@
 #include "oneloop/scope/root.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
+#include <ranges>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include "oneloop/base/error.hpp"
@@ -52,6 +55,27 @@ class debug_observer final : public loop_observer {
 bool debugging() noexcept {
   const char* value = std::getenv("ONELOOP_DEBUG");
   return value != nullptr && *value != '\0' && std::string_view{value} != "0";
+}
+
+// Each below its parent, the oldest first; `all` begins with the root.
+void write_tree(std::string& out, const std::vector<context*>& all) {
+  std::unordered_map<const context*, std::vector<const context*>> children;
+  for (const context* c : all) children[c->parent()].push_back(c);
+  struct place {
+    const context* party;
+    std::size_t depth;
+  };
+  std::vector<place> next{{all.front(), 0}};
+  while (!next.empty()) {
+    const auto [party, depth] = next.back();
+    next.pop_back();
+    out.append(depth * 2, ' ');
+    party->write_line(out);
+    out += '\n';
+    const auto below = children.find(party);
+    if (below == children.end()) continue;
+    for (const context* c : below->second | std::views::reverse) next.push_back({c, depth + 1});
+  }
 }
 
 }  // namespace
@@ -107,6 +131,13 @@ void loop_root::open() {
   nursery_->scope().listen(watcher_);
 }
 
+std::vector<context*> loop_root::parties() {
+  std::vector<context*> all;
+  scope_.each_member([&](context& c) { all.push_back(&c); });
+  std::ranges::stable_sort(all, {}, &context::ordinal);
+  return all;
+}
+
 std::exception_ptr loop_root::drain() {
   nursery_->cancel();
   bool done = false;
@@ -131,7 +162,7 @@ std::exception_ptr loop_root::drain() {
 }
 
 bool loop_root::asleep_for_good(const std::exception_ptr& why) {
-  if (!self_.has_children() && nursery_->running() == 0) return false;
+  if (parties().size() == 1 && nursery_->running() == 0) return false;
   // What has been cancelled before, and is asleep now, shields have kept from it.
   if (nursery_->scope().cancel_called() && !scope_.cancel_shielded()) {
     // To go on is as impossible as to leave them: they are in the middle of something.
@@ -162,9 +193,9 @@ std::string loop::dump() {
     out += ", asleep unless something outside wakes it";
   }
   out += '\n';
-  context& root = loop_root::of(*this).self();
-  root.write_tree(out, 0);
-  return out + describe_locks(root);
+  const std::vector<context*> all = loop_root::of(*this).parties();
+  write_tree(out, all);
+  return out + describe_locks(all);
 }
 
 namespace {

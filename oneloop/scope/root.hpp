@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "oneloop/base/short_mutex.hpp"
 #include "oneloop/loop/loop.hpp"
@@ -27,6 +28,8 @@ class ONELOOP_API loop_root final : public loop_extension {
 
   [[nodiscard]] context& self() noexcept { return self_; }
   [[nodiscard]] nursery& children() noexcept { return *nursery_; }
+  /// Everybody on the loop, in the order in which they were made: for dumps. This one is first.
+  [[nodiscard]] std::vector<context*> parties();
 
   /// Outside a turn: cancels what is left in the root nursery and runs the loop until all of it has
   /// ended and other threads owe it nothing. The failure of what had no other owner, if there was

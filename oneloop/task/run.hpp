@@ -28,21 +28,23 @@ T run(loop& l, task<T> main, std::source_location at = std::source_location::cur
   l.check_thread("run");
   if (!main) throw misuse{"run of a task that was moved from or awaited before"};
   auto& p = main.frame().promise();
-  struct : detail::task_end {
-    bool done = false;
-  } end;
-  end.finished = [](context& c, detail::task_end& e) noexcept {
-    c.home()->note_progress();
-    static_cast<decltype(end)&>(e).done = true;
+  bool done = false;
+  struct end : detail::task_end {
+    bool& done;
   };
+  const end told{{[](context& c, const detail::task_end& e, std::coroutine_handle<>) noexcept {
+                   c.home()->note_progress();
+                   static_cast<const end&>(e).done = true;
+                 }},
+                 done};
   {
     loop_root& root = loop_root::of(l);
     context self{party_kind::coroutine,   &l,           detail::resume_coroutine,
                  root.children().scope(), &root.self(), spawn_info{"main", at}};
     p.self_ = &self;
-    p.next_.tell(end);
+    p.next_.tell(told);
     self.target = main.frame().address();
-    l.run_until(end.done, &self);
+    l.run_until(done, &self);
   }
   loop_root::rethrow(std::exchange(p.error_, nullptr), l.drain());
   return p.take();

@@ -258,7 +258,7 @@ template <class Result>
 struct join_starter;
 
 template <class T, class F, class... Args>
-class joined_task final : public child, task_end, public pooled {
+class joined_task final : public child, public pooled {
  public:
   using pooled::operator new;
   using pooled::operator delete;
@@ -266,14 +266,13 @@ class joined_task final : public child, task_end, public pooled {
   joined_task(join_state_of<T>& state, nursery& n, spawn_info info, F&& fn,
               std::tuple<Args...>&& args)
       : child{party_kind::coroutine, n, resume_coroutine, info},
-        task_end{ended},
         state_{&state},
         scope_{self(), state},
         call_{fn, args},
         task_{call_.start(fn, args)} {
     auto& p = task_.frame().promise();
     p.self_ = &self();
-    p.next_.tell(*this);
+    p.next_.tell(its_end);
     self().target = task_.frame().address();
     state_->begin();
     begin();
@@ -281,17 +280,21 @@ class joined_task final : public child, task_end, public pooled {
   }
 
  private:
-  static void ended(context&, task_end& end) noexcept {
-    auto& record = static_cast<joined_task&>(end);
+  friend class child;
+  static void ended(context& self, const task_end&, std::coroutine_handle<>) noexcept {
+    auto& record = static_cast<joined_task&>(of(self));
+    auto& p = record.task_.frame().promise();
     std::exception_ptr error;
     try {
-      record.state_->keep(
-          [&]() -> decltype(auto) { return record.task_.frame().promise().take(); });
+      record.state_->keep([&]() -> decltype(auto) { return p.take(); });
     } catch (...) {
       error = std::current_exception();
     }
-    record.end(record.scope_.finish(std::move(error)));
+    p.error_ = record.scope_.finish(std::move(error));
+    end(record);
   }
+  static constexpr task_end its_end{ended};
+  std::exception_ptr take_error() noexcept { return std::move(task_.frame().promise().error_); }
   join_ref<join_state_of<T>, false> state_;
   join_scope scope_;
   [[no_unique_address]] kept_call<F, Args...> call_;

@@ -105,9 +105,9 @@ class operation_awaiter {
   context& self_;
 };
 
-/// Told that a task has finished, where no coroutine waits for it.
+/// Told that a task has finished, where no coroutine waits for it; `frame` is the task's.
 struct task_end {
-  void (*finished)(context& self, task_end& end) noexcept;
+  void (*finished)(context& self, const task_end& end, std::coroutine_handle<> frame) noexcept;
 };
 
 /// Who goes on when a task has finished: the coroutine that waits for it, or nobody but a task_end.
@@ -115,14 +115,15 @@ struct task_end {
 class task_next {
  public:
   void resume(std::coroutine_handle<> waiting) noexcept { word_ = address(waiting); }
-  void tell(task_end& end) noexcept { word_ = reinterpret_cast<std::uintptr_t>(&end) | told; }
+  void tell(const task_end& end) noexcept { word_ = reinterpret_cast<std::uintptr_t>(&end) | told; }
   /// At the final suspension: what to transfer control to.
-  [[nodiscard]] std::coroutine_handle<> finished(context& self) const noexcept {
+  [[nodiscard]] std::coroutine_handle<> finished(context& self,
+                                                 std::coroutine_handle<> frame) const noexcept {
     if ((word_ & told) == 0) {
       return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(word_));
     }
-    auto& end = *reinterpret_cast<task_end*>(word_ - told);
-    end.finished(self, end);
+    const auto& end = *reinterpret_cast<const task_end*>(word_ - told);
+    end.finished(self, end, frame);
     return std::noop_coroutine();
   }
 
@@ -149,7 +150,7 @@ class promise_base {
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> h) const noexcept {
       const promise_base& p = h.promise();
-      return p.next_.finished(*p.self_);
+      return p.next_.finished(*p.self_, h);
     }
     void await_resume() const noexcept {}
   };
@@ -246,6 +247,9 @@ class [[nodiscard("a task does nothing until it is awaited or started")]] task {
   // ---- for models ----
   explicit task(std::coroutine_handle<promise_type> h) noexcept : frame_{h} {}
   [[nodiscard]] std::coroutine_handle<promise_type> frame() const noexcept { return frame_; }
+  [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept {
+    return std::exchange(frame_, {});
+  }
 
  private:
   void reset() noexcept {
@@ -333,8 +337,8 @@ class task_operation : task_end {
   T await_resume() { return task_.frame().promise().take(); }
 
  private:
-  static void ended(context& self, task_end& end) noexcept {
-    auto& op = static_cast<task_operation&>(end);
+  static void ended(context& self, const task_end& end, std::coroutine_handle<>) noexcept {
+    const auto& op = static_cast<const task_operation&>(end);
     self.run = op.run_;
     self.target = op.target_;
     self.parks = op.parks_;
@@ -458,34 +462,37 @@ class kept_call<F, Args...> {
   }
 };
 
-/// The record of a task that a nursery owns: its context, its callable and its frame.
+/// The record of a task that a nursery owns: its context, its callable, and in the end its frame.
 template <class T, class F, class... Args>
-class task_child final : public child, task_end, public pooled {
+class task_child final : public child, public pooled {
  public:
   using pooled::operator new;
   using pooled::operator delete;
 
   template <class... Where>
   task_child(spawn_info info, F&& fn, std::tuple<Args...>&& args, nursery& n, Where&... where)
-      : child{party_kind::coroutine, n, where..., resume_coroutine, info},
-        task_end{ended},
-        call_{fn, args},
-        task_{call_.start(fn, args)} {
-    auto& p = task_.frame().promise();
+      : child{party_kind::coroutine, n, where..., resume_coroutine, info}, call_{fn, args} {
+    task<T> body = call_.start(fn, args);
+    auto& p = body.frame().promise();
     p.self_ = &self();
-    p.next_.tell(*this);
-    self().target = task_.frame().address();
+    p.next_.tell(its_end);
     begin();
+    self().target = body.release().address();
     self().home()->make_ready(self());
   }
 
  private:
-  static void ended(context&, task_end& end) noexcept {
-    auto& record = static_cast<task_child&>(end);
-    record.end(std::move(record.task_.frame().promise().error_));
+  friend class child;
+  static void ended(context& self, const task_end&, std::coroutine_handle<> frame) noexcept {
+    self.target = frame.address();
+    end(static_cast<task_child&>(of(self)));
+  }
+  static constexpr task_end its_end{ended};
+  std::exception_ptr take_error() noexcept {
+    const task<T> body{std::coroutine_handle<promise<T>>::from_address(self().target)};
+    return std::move(body.frame().promise().error_);
   }
   [[no_unique_address]] kept_call<F, Args...> call_;
-  task<T> task_;
 };
 
 /// A coroutine as a function for a plain thread.
