@@ -72,7 +72,11 @@ class ONELOOP_API sleep_operation : timer_node {
 };
 
 /// Waits for `d`; a `d` that is not positive lets others run once.
-[[nodiscard]] inline sleep_operation sleep_for(duration d) noexcept { return sleep_operation{d}; }
+// A template: what is converted where it is called would take room in the caller's frame.
+template <class R, class P>
+[[nodiscard]] sleep_operation sleep_for(std::chrono::duration<R, P> d) noexcept {
+  return sleep_operation{std::chrono::duration_cast<duration>(d)};
+}
 /// Waits until `t` on the waiter's clock.
 [[nodiscard]] inline sleep_operation sleep_until(time_point t) noexcept {
   return sleep_operation{t};

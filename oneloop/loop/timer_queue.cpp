@@ -109,7 +109,11 @@ bool timer_queue::come_to(time_point now) noexcept {
     w.used &= ~(std::uint64_t{1} << p.slot);
     if (w.used == 0) used_ &= ~(std::uint32_t{1} << p.wheel);
     first->before_->next_ = nullptr;
-    for (timer_node* t = first; t != nullptr;) link(*std::exchange(t, t->next_));
+    for (timer_node* t = first; t != nullptr;) {
+      timer_node& moved = *std::exchange(t, t->next_);
+      __builtin_prefetch(t);
+      link(moved);
+    }
   }
 }
 
@@ -117,6 +121,7 @@ timer_node* timer_queue::pop_due(time_point now) noexcept {
   if (!come_to(now)) return nullptr;
   const place p = lowest();
   timer_node* const t = wheels_[0].first[p.slot];
+  __builtin_prefetch(t->next_);
   unlink(*t, p);
   --size_;
   return t;
