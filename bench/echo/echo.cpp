@@ -2,13 +2,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 
 #include "oneloop/deferred/react.hpp"
 #include "oneloop/fiber/run.hpp"
+#include "oneloop/net/borrowed_buffer.hpp"
 #include "oneloop/net/tcp.hpp"
 #include "oneloop/protocol/protocol.hpp"
 #include "oneloop/task/region.hpp"
@@ -16,13 +15,13 @@
 
 using namespace oneloop;
 
-constexpr std::size_t most = 256 * 1024;
-
 static task<> echo(net::tcp_stream peer) {
-  const auto space = std::make_unique_for_overwrite<std::byte[]>(most);
-  const std::span buffer{space.get(), most};
-  while (const std::size_t n = co_await peer.read_some(buffer)) {
-    co_await peer.write_all(buffer.first(n));
+  for (;;) {
+    co_await peer.readable();
+    const net::borrowed_buffer space;
+    const std::size_t n = co_await peer.read_some(space.all());
+    if (n == 0) break;
+    co_await peer.write_all(space.first(n));
   }
 }
 static task<> serve(nursery& n, net::tcp_listener& listener) {
@@ -30,10 +29,13 @@ static task<> serve(nursery& n, net::tcp_listener& listener) {
 }
 
 static void echo_fiber(net::tcp_stream peer) {
-  const auto space = std::make_unique_for_overwrite<std::byte[]>(most);
-  const std::span buffer{space.get(), most};
-  while (const std::size_t n = await(peer.read_some(buffer)))
-    await(peer.write_all(buffer.first(n)));
+  for (;;) {
+    await(peer.readable());
+    const net::borrowed_buffer space;
+    const std::size_t n = await(peer.read_some(space.all()));
+    if (n == 0) break;
+    await(peer.write_all(space.first(n)));
+  }
 }
 static void serve_fibers(nursery& n, net::tcp_listener& listener) {
   for (;;) n.start(echo_fiber, await(listener.accept()));

@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 
+#include "oneloop/base/aligned_bytes.hpp"
 #include "oneloop/base/log.hpp"
 #include "oneloop/http/codec.hpp"
 #include "oneloop/http/date.hpp"
@@ -70,7 +71,7 @@ struct server::workspace {
   explicit workspace(const codec_limits& limits) : parser{limits} {}
   request_parser parser;
   std::string out;  // a head with its body, or a chunk with its frame
-  std::array<std::byte, read_size> buffer;
+  alignas(cache_line) std::array<std::byte, read_size> buffer;
 };
 
 /// One connection, small: most of them are idle most of the time. Then it is in its group's list

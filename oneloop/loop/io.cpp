@@ -18,6 +18,7 @@ io_driver* current_driver() noexcept {
 /// May the waiter make system calls itself?
 bool calls_directly(const io_driver* d) noexcept { return d == nullptr || d->direct(); }
 std::uint32_t looks_of(const io_driver* d) noexcept { return d != nullptr ? d->looks() : 0; }
+std::uint64_t moment_of(const io_driver* d) noexcept { return d != nullptr ? d->moment() : 0; }
 
 std::string about(const descriptor_state* s) {
   return s == nullptr ? "closed" : "fd " + std::to_string(s->handle().fd);
@@ -40,12 +41,11 @@ const operation_info io_operation::infos[] = {
 
 io_operation::io_operation(io_operation&& o) noexcept
     : state_{o.state_}, address_size_{o.address_size_} {
-  request_.op = o.request_.op;
-  request_.flags = o.request_.flags;
-  request_.data = o.request_.data;
-  request_.size = o.request_.size;
-  request_.address = o.request_.address;
-  request_.message = o.request_.message;
+  op = o.op;
+  flags = o.flags;
+  data = o.data;
+  size = o.size;
+  address = o.address;
 }
 
 std::string io_operation::describe(const void* op) {
@@ -54,37 +54,34 @@ std::string io_operation::describe(const void* op) {
 
 bool io_operation::refused() noexcept {
   if (state_ != nullptr && state_->hold()) return false;
-  request_.result = -EBADF;
+  result = -EBADF;
   return true;
 }
 
 // Whether the next call this way is worth trying.
 void io_operation::learn(std::int64_t n) noexcept {
-  const direction d = direction_of(request_.op);
-  if (n == -EAGAIN) {
-    state_->set_drained(d, true);
-  } else if (n > 0 && static_cast<std::size_t>(n) < request_.size && request_.flags == 0) {
-    state_->set_drained(d, state_->stream());
-  } else {
-    state_->set_drained(d, false);
-  }
+  const direction d = direction_of(op);
+  const bool was_short = n > 0 && static_cast<std::size_t>(n) < size && flags == 0;
+  const bool used_up = n == -EAGAIN || (was_short && state_->stream());
+  state_->set_drained(d, used_up);
+  if (d == direction::in && used_up) state_->note_empty(moment_of(current_driver()));
 }
 
 bool io_operation::await_ready() noexcept {
   if (refused()) return true;
-  request_.handle = state_->handle();
-  request_.address_size = request_.address != nullptr ? &address_size_ : nullptr;
+  handle = state_->handle();
+  address_size = address != nullptr ? &address_size_ : nullptr;
   bool finished = false;
   // A connect is never tried: it would have to be started, and then belongs to the driver.
-  const direction d = direction_of(request_.op);
-  request_.drained = state_->drained(d) || state_->tired(d);
+  const direction d = direction_of(op);
+  drained = state_->drained(d) || state_->tired(d);
   io_driver* const driver = current_driver();
-  if (request_.op != io_op::connect && !request_.drained && calls_directly(driver)) {
-    request_.result = try_call(request_);
-    learn(request_.result);
-    finished = request_.result != -EAGAIN;
+  if (op != io_op::connect && !drained && calls_directly(driver)) {
+    result = try_call(*this);
+    learn(result);
+    finished = result != -EAGAIN;
     state_->note_try(d, finished);
-    request_.tried = !finished;
+    tried = !finished;
     tried_at_ = looks_of(driver);
   }
   state_->drop();
@@ -93,20 +90,19 @@ bool io_operation::await_ready() noexcept {
 
 bool io_operation::await_suspend(waiter& w) {
   if (refused()) return false;
-  w.arm(this, infos[static_cast<std::size_t>(request_.op)]);
+  w.arm(this, infos[static_cast<std::size_t>(op)]);
   waiter_ = &w;
   driver_ = &io_of(w);
   // Only if nothing has been heard from the kernel since: a composite may have let turns pass.
-  request_.tried = request_.tried && (w.home() == nullptr || tried_at_ == driver_->looks());
-  request_.owner = this;
-  request_.done = done;
-  request_.stream = request_.size != 0 && request_.flags == 0 && state_->stream();
-  driver_->submit(request_);
+  tried = tried && (w.home() == nullptr || tried_at_ == driver_->looks());
+  done = over;
+  stream = size != 0 && flags == 0 && state_->stream();
+  driver_->submit(*this);
   return true;
 }
 
-void io_operation::done(io_request& r) noexcept {
-  auto& self = *static_cast<request&>(r).owner;
+void io_operation::over(io_request& r) noexcept {
+  auto& self = static_cast<io_operation&>(r);
   descriptor_state& s = *self.state_;
   const bool closed = s.closed();
   if (!closed) self.learn(r.result);
@@ -126,7 +122,7 @@ void io_operation::done(io_request& r) noexcept {
 void io_operation::cancel(void* op, waiter&) noexcept {
   auto& self = *static_cast<io_operation*>(op);
   self.cancel_asked_ = true;
-  self.driver_->cancel(self.request_);
+  self.driver_->cancel(self);
 }
 
 // ---- readiness ----
@@ -143,19 +139,22 @@ std::string readiness_operation::describe(const void* op) {
 bool readiness_operation::look() noexcept {
   if (state_ == nullptr || !state_->hold()) return true;
   bool yes = false;
-  if (io_driver* const driver = current_driver(); calls_directly(driver)) {
-    yes = ready_now(state_->handle().fd, watch_.way);
-    watch_.tried = !yes;
+  io_driver* const driver = current_driver();
+  if (driver != nullptr && way == direction::in && state_->empty_at(driver->moment())) {
+    seen_unready(true);
+  } else if (calls_directly(driver)) {
+    yes = ready_now(state_->handle().fd, way);
+    tried = !yes;
     tried_at_ = looks_of(driver);
   }
   state_->drop();
   return yes;
 }
 
-void readiness_operation::seen_unready(bool by_short) noexcept {
+void readiness_operation::seen_unready(bool only_by_short) noexcept {
   io_driver* const driver = current_driver();
-  watch_.tried = calls_directly(driver);
-  watch_.by_short = by_short;
+  tried = calls_directly(driver);
+  by_short = only_by_short;
   tried_at_ = looks_of(driver);
 }
 
@@ -173,17 +172,16 @@ enlisted readiness_operation::enlist(waiter& w) {
   }
   waiter_ = &w;
   driver_ = &io_of(w);
-  watch_.handle = state_->handle();
-  watch_.owner = this;
-  watch_.ready = ready;
-  watch_.tried = watch_.tried && w.home() != nullptr && tried_at_ == driver_->looks();
-  driver_->watch(watch_);
-  watch_.tried = watch_.by_short = false;
+  handle = state_->handle();
+  ready = became_ready;
+  tried = tried && w.home() != nullptr && tried_at_ == driver_->looks();
+  driver_->watch(*this);
+  tried = by_short = false;
   return enlisted::waiting;
 }
 
 bool readiness_operation::await_suspend(waiter& w) {
-  w.arm(this, infos[static_cast<std::size_t>(watch_.way)]);
+  w.arm(this, infos[static_cast<std::size_t>(way)]);
   if (enlist(w) == enlisted::waiting) return true;
   w.disarm();
   return false;
@@ -192,14 +190,15 @@ bool readiness_operation::await_suspend(waiter& w) {
 void readiness_operation::delist() noexcept {
   if (driver_ == nullptr) return;
   // Out of every list: the driver has gone, with its loop.
-  if (watch_.linked()) driver_->unwatch(watch_);
+  if (linked()) driver_->unwatch(*this);
   driver_ = nullptr;
   state_->drop();
 }
 
-void readiness_operation::ready(io_watch& w) noexcept {
-  auto& self = *static_cast<owned_watch&>(w).owner;
+void readiness_operation::became_ready(io_watch& w) noexcept {
+  auto& self = static_cast<readiness_operation&>(w);
   self.driver_ = nullptr;
+  self.state_->set_drained(w.way, false);
   self.state_->drop();
   if (!self.waiter_->try_claim()) return;
   self.won_ = true;
@@ -218,20 +217,17 @@ void readiness_operation::cancel(void* op, waiter& w) noexcept {
 struct io_factory {
   static io_operation transfer(descriptor& d, io_op op, void* data, std::size_t size, int flags) {
     io_operation o{d, op};
-    o.request_.data = data;
-    o.request_.size = size;
-    o.request_.flags = flags;
+    o.data = data;
+    o.size = size;
+    o.flags = flags;
     return o;
   }
   static io_operation message(descriptor& d, io_op op, msghdr* m, int flags) {
-    io_operation o{d, op};
-    o.request_.message = m;
-    o.request_.flags = flags;
-    return o;
+    return transfer(d, op, m, 0, flags);
   }
   static io_operation address(descriptor& d, io_op op, sockaddr* a, socklen_t size) {
     io_operation o{d, op};
-    o.request_.address = a;
+    o.address = a;
     o.address_size_ = size;
     return o;
   }

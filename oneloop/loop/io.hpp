@@ -31,24 +31,21 @@
 namespace oneloop::inline v0 {
 
 /// What the functions of `io` return: one call. It may be moved until it is started.
-class ONELOOP_API io_operation {
+class ONELOOP_API io_operation : io_request {
  public:
-  io_operation(descriptor& d, io_op op) noexcept : state_{d.state()} { request_.op = op; }
+  io_operation(descriptor& d, io_op which) noexcept : state_{d.state()} { op = which; }
   io_operation(io_operation&& o) noexcept;
   ~io_operation() = default;
 
   bool await_ready() noexcept;
   bool await_suspend(waiter& w);
   /// >= 0, or -errno.
-  std::int64_t await_resume() const noexcept { return request_.result; }
+  std::int64_t await_resume() const noexcept { return result; }
 
  private:
   friend struct io_factory;
-  struct request : io_request {
-    io_operation* owner = nullptr;
-  };
   static void cancel(void* op, waiter& w) noexcept;
-  static void done(io_request& r) noexcept;
+  static void over(io_request& r) noexcept;
   static std::string describe(const void* op);
   static const operation_info infos[];
   void learn(std::int64_t n) noexcept;
@@ -60,18 +57,15 @@ class ONELOOP_API io_operation {
   bool cancel_asked_ = false;
   std::uint32_t tried_at_ = 0;  // io_driver::looks() then
   socklen_t address_size_ = 0;
-  request request_;
 };
 
 /// What io::readable and io::writable return. It may be moved until it is started.
-class ONELOOP_API readiness_operation {
+class ONELOOP_API readiness_operation : io_watch {
  public:
-  readiness_operation(descriptor& d, direction way) noexcept : state_{d.state()} {
-    watch_.way = way;
+  readiness_operation(descriptor& d, direction to_look) noexcept : state_{d.state()} {
+    way = to_look;
   }
-  readiness_operation(readiness_operation&& o) noexcept : state_{o.state_} {
-    watch_.way = o.watch_.way;
-  }
+  readiness_operation(readiness_operation&& o) noexcept : state_{o.state_} { way = o.way; }
   ~readiness_operation() { delist(); }
 
   bool await_ready() noexcept;
@@ -79,8 +73,9 @@ class ONELOOP_API readiness_operation {
   void await_resume() const noexcept {}
 
   /// In place of await_ready: the caller's own call has just found it not ready, by EAGAIN or, on a
-  /// stream, by having moved less than it could (`by_short`). Spares the wait a look at the kernel.
-  void seen_unready(bool by_short) noexcept;
+  /// stream, by having moved less than it could (`only_by_short`). Spares the wait a look at the
+  /// kernel.
+  void seen_unready(bool only_by_short) noexcept;
 
   enlisted enlist(waiter& w);
   void delist() noexcept;
@@ -89,11 +84,8 @@ class ONELOOP_API readiness_operation {
   [[nodiscard]] bool try_now() noexcept { return await_ready(); }
 
  private:
-  struct owned_watch : io_watch {
-    readiness_operation* owner = nullptr;
-  };
   static void cancel(void* op, waiter& w) noexcept;
-  static void ready(io_watch& w) noexcept;
+  static void became_ready(io_watch& w) noexcept;
   static std::string describe(const void* op);
   static const operation_info infos[];
   bool look() noexcept;
@@ -103,7 +95,6 @@ class ONELOOP_API readiness_operation {
   io_driver* driver_ = nullptr;  // null when not watching
   std::uint32_t tried_at_ = 0;   // io_driver::looks() then
   bool won_ = false;
-  owned_watch watch_;
 };
 
 namespace io {

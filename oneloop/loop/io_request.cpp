@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 
 namespace oneloop::inline v0 {
@@ -15,8 +16,8 @@ std::int64_t call_once(io_request& r) noexcept {
     case io_op::write: return ::write(fd, r.data, r.size);
     case io_op::recv: return ::recv(fd, r.data, r.size, r.flags | MSG_DONTWAIT);
     case io_op::send: return ::send(fd, r.data, r.size, r.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
-    case io_op::recvmsg: return ::recvmsg(fd, r.message, r.flags | MSG_DONTWAIT);
-    case io_op::sendmsg: return ::sendmsg(fd, r.message, r.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    case io_op::recvmsg: return ::recvmsg(fd, r.message(), r.flags | MSG_DONTWAIT);
+    case io_op::sendmsg: return ::sendmsg(fd, r.message(), r.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
     case io_op::accept:
       return ::accept4(fd, r.address, r.address_size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     case io_op::connect: return ::connect(fd, r.address, *r.address_size);
@@ -27,6 +28,12 @@ std::int64_t call_once(io_request& r) noexcept {
 
 }  // namespace
 
+io_driver::io_driver(bool direct) noexcept
+    : number_{[] {
+        static std::atomic<std::uint32_t> drivers{0};
+        return drivers.fetch_add(1, std::memory_order_relaxed) + 1;
+      }()},
+      direct_{direct} {}
 io_driver::~io_driver() = default;
 
 std::int64_t try_call(io_request& r) noexcept {

@@ -64,17 +64,19 @@ struct io_request : list_hook<> {
   /// A TCP stream: a call that moved less than `size` has emptied (or filled) the descriptor.
   bool stream = false;
   int flags = 0;
+  /// Where the bytes are; of recvmsg and sendmsg, the msghdr.
   void* data = nullptr;
   std::size_t size = 0;
   sockaddr* address = nullptr;
   socklen_t* address_size = nullptr;
-  msghdr* message = nullptr;
 
   done_fn done = nullptr;
   /// Bytes, a descriptor, 0; or -errno.
   std::int64_t result = 0;
   /// The driver's own.
   std::uint32_t driver_state = 0;
+
+  [[nodiscard]] msghdr* message() const noexcept { return static_cast<msghdr*>(data); }
 };
 
 /// A wait for "readable" or "writable"; errors and hang-up count as both.
@@ -116,14 +118,19 @@ class ONELOOP_API io_driver {
   void set_sockets(socket_kernel* k) noexcept { sockets_ = k; }
   /// How often it has fetched events: `tried` is true only while this has not changed since.
   [[nodiscard]] std::uint32_t looks() const noexcept { return looks_; }
+  /// The same, told apart from that of every other driver; never 0.
+  [[nodiscard]] std::uint64_t moment() const noexcept {
+    return std::uint64_t{number_} << 32 | looks_;
+  }
 
  protected:
-  explicit io_driver(bool direct = true) noexcept : direct_{direct} {}
+  explicit io_driver(bool direct = true) noexcept;
   void looked() noexcept { ++looks_; }
 
  private:
   socket_kernel* sockets_ = nullptr;
   std::uint32_t looks_ = 0;
+  const std::uint32_t number_;  // of the program's drivers, from 1
   bool direct_;
 };
 

@@ -329,10 +329,10 @@ class uring_backend final : public reactor {
           ::io_uring_prep_send(sqe, fd, r.data, size, r.flags | MSG_NOSIGNAL);
           break;
         case io_op::recvmsg:
-          ::io_uring_prep_recvmsg(sqe, fd, r.message, static_cast<unsigned>(r.flags));
+          ::io_uring_prep_recvmsg(sqe, fd, r.message(), static_cast<unsigned>(r.flags));
           break;
         case io_op::sendmsg:
-          ::io_uring_prep_sendmsg(sqe, fd, r.message,
+          ::io_uring_prep_sendmsg(sqe, fd, r.message(),
                                   static_cast<unsigned>(r.flags) | MSG_NOSIGNAL);
           break;
         case io_op::accept:

@@ -11,7 +11,7 @@ std::span<std::byte> read_buffer::space(std::size_t n) {
       std::memmove(bytes_.get(), bytes_.get() + begin_, size());
     } else {
       const std::size_t wanted = std::max(capacity_ + capacity_ / 2, size() + n);
-      auto larger = std::make_unique_for_overwrite<std::byte[]>(wanted);
+      auto larger = make_aligned_bytes(wanted);
       if (!empty()) std::memcpy(larger.get(), bytes_.get() + begin_, size());
       bytes_ = std::move(larger);
       capacity_ = wanted;

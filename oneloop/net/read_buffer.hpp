@@ -8,11 +8,11 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "oneloop/base/aligned_bytes.hpp"
 #include "oneloop/base/config.hpp"
 
 namespace oneloop::inline v0::net {
@@ -60,7 +60,7 @@ class ONELOOP_API read_buffer {
     std::swap(begin_, o.begin_);
     std::swap(end_, o.end_);
   }
-  std::unique_ptr<std::byte[]> bytes_;
+  aligned_bytes bytes_;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -87,7 +87,7 @@ const operation_info write_all_core::info{"net.write_all", &cancel};
 /// The result of one call; true: the end.
 bool write_all_core::take(std::int64_t n) noexcept {
   if (n < 0) {
-    error_ = n;
+    error_ = static_cast<int>(n);
     return true;
   }
   written_ += static_cast<std::size_t>(n);

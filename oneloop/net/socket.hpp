@@ -73,7 +73,7 @@ class ONELOOP_API write_all_core {
   descriptor& descriptor_;
   std::span<const std::byte> rest_;
   std::size_t written_ = 0;
-  std::int64_t error_ = 0;
+  int error_ = 0;
   bool cancel_asked_ = false;
   waiter* waiter_ = nullptr;
   std::optional<io_operation> step_;
@@ -88,20 +88,20 @@ class transfer_operation {
  public:
   transfer_operation(const char* what, const Address& object, std::size_t size,
                      io_operation&& op) noexcept
-      : what_{what}, object_{object}, empty_{size == 0}, op_{std::move(op)} {}
+      : what_{what}, object_{&object}, empty_{size == 0}, op_{std::move(op)} {}
 
   bool await_ready() noexcept { return empty_ || op_.await_ready(); }
   bool await_suspend(waiter& w) { return op_.await_suspend(w); }
   std::size_t await_resume() const {
     if (empty_) return 0;
     const std::int64_t n = op_.await_resume();
-    if (n < 0) detail::fail(what_, object_.to_string(), n);
+    if (n < 0) detail::fail(what_, object_->to_string(), n);
     return static_cast<std::size_t>(n);
   }
 
  private:
   const char* what_;
-  Address object_;
+  const Address* object_;
   bool empty_;
   io_operation op_;
 };
@@ -112,15 +112,15 @@ class write_all_operation : public detail::write_all_core {
  public:
   write_all_operation(const Address& object, descriptor& d,
                       std::span<const std::byte> from) noexcept
-      : write_all_core{d, from}, object_{object} {}
+      : write_all_core{d, from}, object_{&object} {}
   std::size_t await_resume() const {
     const std::int64_t n = result();
-    if (n < 0) detail::fail("write", object_.to_string(), n);
+    if (n < 0) detail::fail("write", object_->to_string(), n);
     return static_cast<std::size_t>(n);
   }
 
  private:
-  Address object_;
+  const Address* object_;
 };
 
 /// What shutdown_write returns; never waits.
@@ -128,16 +128,16 @@ template <class Address>
 class shutdown_operation {
  public:
   shutdown_operation(const Address& object, const descriptor& d) noexcept
-      : object_{object}, descriptor_{d} {}
+      : object_{&object}, descriptor_{d} {}
   bool await_ready() const noexcept { return true; }
   bool await_suspend(waiter&) const noexcept { return false; }
   void await_resume() const {
     const int n = detail::end_sending(descriptor_);
-    if (n < 0) detail::fail("shutdown", object_.to_string(), n);
+    if (n < 0) detail::fail("shutdown", object_->to_string(), n);
   }
 
  private:
-  Address object_;
+  const Address* object_;
   const descriptor& descriptor_;
 };
 

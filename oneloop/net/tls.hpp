@@ -42,6 +42,7 @@
 
 #include "oneloop/base/config.hpp"
 #include "oneloop/base/error.hpp"
+#include "oneloop/net/borrowed_buffer.hpp"
 #include "oneloop/net/stream.hpp"
 #include "oneloop/net/tls_engine.hpp"
 #include "oneloop/scope/context.hpp"
@@ -268,13 +269,13 @@ class tls_stream {
     // TLS over TLS would wait for what has been received and not yet decrypted.
     constexpr bool tells = requires { stream_.readable(); } && !requires { stream_.session(); };
     if constexpr (tells) co_await stream_.readable();
-    const auto buffer = std::make_unique_for_overwrite<std::byte[]>(read_size);
-    auto reading = stream_.read_some(std::span{buffer.get(), read_size});
+    const borrowed_buffer buffer;
+    auto reading = stream_.read_some(buffer.first(read_size));
     const std::size_t n = co_await std::move(reading);
     if (n == 0) {
       engine_.input_ended();
     } else {
-      engine_.input(std::span{buffer.get(), n});
+      engine_.input(buffer.first(n));
     }
     co_return n != 0;
   }

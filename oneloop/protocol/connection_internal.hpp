@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 
+#include "oneloop/base/aligned_bytes.hpp"
 #include "oneloop/base/config.hpp"
 #include "oneloop/loop/descriptor.hpp"
 #include "oneloop/loop/io.hpp"
@@ -39,7 +40,7 @@ class receive_space final : public loop_extension {
   static std::span<std::byte> of(loop& l) { return l.extension<receive_space>().bytes_; }
 
  private:
-  std::array<std::byte, std::size_t{64} * 1024> bytes_;
+  alignas(cache_line) std::array<std::byte, std::size_t{64} * 1024> bytes_;
 };
 
 /// The nursery that the calling code is in the body of, or its loop's root nursery. Throws

@@ -53,7 +53,7 @@ context* context::parent() const noexcept {
   switch (above_.what()) {
     case above::in_nursery: return &above_.as<nursery>().owner();
     case above::in_own_scope: return &above_.as<detail::child_scope>().here->owner();
-    default: return &above_.as<context>();
+    default: return above_.word != 0 ? &above_.as<context>() : nullptr;
   }
 }
 

@@ -142,8 +142,8 @@ class ONELOOP_API context : public waiter, public list_hook<> {
 
  private:
   friend class child;
-  // Whose child it is: a party's own (gather's parts), a nursery's, or one of a nursery in a scope of
-  // its own.
+  // Whose child it is: a party's own (gather's parts), a nursery's, or one of a nursery in a scope
+  // of its own.
   struct above {
     enum kind : std::uintptr_t { party, in_nursery, in_own_scope, mask = 3 };
     above(kind k, const void* p) noexcept : word{reinterpret_cast<std::uintptr_t>(p) | k} {}

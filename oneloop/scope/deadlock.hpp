@@ -20,9 +20,9 @@ class context;
 /// Starts to watch; idempotent, any thread.
 ONELOOP_API void watch_for_deadlocks() noexcept;
 
-/// The waits for locks of `parties`, all of one loop, and with them all that are watched: a line for
-/// each lock that is waited for, and one for each cycle ("deadlock: task A holds m1, waits m2; task
-/// B holds m2, waits m1"). Empty if nobody waits for a lock.
+/// The waits for locks of `parties`, all of one loop, and with them all that are watched: a line
+/// for each lock that is waited for, and one for each cycle ("deadlock: task A holds m1, waits m2;
+/// task B holds m2, waits m1"). Empty if nobody waits for a lock.
 ONELOOP_API std::string describe_locks(const std::vector<context*>& parties);
 
 }  // namespace oneloop::inline v0

@@ -170,13 +170,8 @@ void failure_board::give_up(entry& e) noexcept {
 }
 
 child::child(party_kind kind, nursery& owner, waiter::run_fn resume, spawn_info info)
-    : context{kind,
-              owner.home(),
-              resume,
-              owner.scope(),
-              above{above::in_nursery, &owner},
-              &owner.owner(),
-              info} {}
+    : context{kind,           owner.home(), resume, owner.scope(), above{above::in_nursery, &owner},
+              &owner.owner(), info} {}
 
 child::child(party_kind kind, std::unique_ptr<detail::child_scope> around, waiter::run_fn resume,
              spawn_info info)
@@ -236,7 +231,8 @@ void child::reap_by(waiter::run_fn reap) noexcept {
   l.make_ready(*this);
 }
 
-child::last_word::last_word(child& c, std::exception_ptr error) noexcept : error_{std::move(error)} {
+child::last_word::last_word(child& c, std::exception_ptr error) noexcept
+    : error_{std::move(error)} {
   detail::child_scope* const around = c.own_scope();
   if (around == nullptr || around->owner == nullptr) {
     owner_ = around != nullptr ? around->here : &c.above_.as<nursery>();
@@ -246,8 +242,8 @@ child::last_word::last_word(child& c, std::exception_ptr error) noexcept : error
   host_ = around->here;
   if (error_ && !around->external() && host_->scope().cancelled() && is_cancelled(error_)) {
     // Not its nursery cancelled it, but the end of the loop that it lived on.
-    error_ = std::make_exception_ptr(loop_not_running{
-        std::string{"start_on: '"}.append(c.name()).append("' lost its loop")});
+    error_ = std::make_exception_ptr(
+        loop_not_running{std::string{"start_on: '"}.append(c.name()).append("' lost its loop")});
   }
 }
 

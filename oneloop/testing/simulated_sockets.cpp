@@ -772,8 +772,8 @@ std::int64_t simulated_sockets::perform(detail::socket& s, io_request& r) {
     case io_op::write: return sendmsg(s.fd, one, 0);
     case io_op::recv: return recvmsg(s.fd, one, r.flags);
     case io_op::send: return sendmsg(s.fd, one, r.flags);
-    case io_op::recvmsg: return recvmsg(s.fd, *r.message, r.flags);
-    case io_op::sendmsg: return sendmsg(s.fd, *r.message, r.flags);
+    case io_op::recvmsg: return recvmsg(s.fd, *r.message(), r.flags);
+    case io_op::sendmsg: return sendmsg(s.fd, *r.message(), r.flags);
     case io_op::accept: return accept(s, r.address, r.address_size);
     case io_op::connect: break;
   }
