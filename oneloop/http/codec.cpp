@@ -164,48 +164,63 @@ class reader {
 
   // ---- the head ----
 
+  /// A head that comes at once is read where it is; pieces of one are put together in raw_.
   parse_step collect_head(std::string_view in) {
-    if (!in.empty() && raw_.empty()) response = {};  // an interim one may be there
-    std::size_t used = 0;
-    while (used < in.size()) {
-      const void* newline = std::memchr(in.data() + used, '\n', in.size() - used);
-      const std::size_t end =
-          newline == nullptr
-              ? in.size()
-              : static_cast<std::size_t>(static_cast<const char*>(newline) - in.data()) + 1;
+    if (interim_ && !in.empty() && raw_.empty()) response = {};  // there is an interim one
+    const std::size_t kept = raw_.size();
+    // One byte more than may be: that is seen below.
+    if (kept != 0) raw_.append(in, 0, limits_.max_head - blank_bytes_ - kept + 1);
+    std::string_view text = kept != 0 ? raw_ : in;
+    std::size_t end = kept;  // of what has been looked at
+    std::size_t dropped = 0;
+    while (end < text.size()) {
+      const std::size_t newline = text.find('\n', end);
+      end = newline == text.npos ? text.size() : newline + 1;
       started_ = true;
-      if (raw_.size() + blank_bytes_ + (end - used) > limits_.max_head) {
+      if (blank_bytes_ + end > limits_.max_head) {
         limit("the head is larger than " + std::to_string(limits_.max_head) + " bytes",
               line_begin_ == 0 ? 414 : 431);
       }
-      raw_.append(in, used, end - used);
-      used = end;
-      if (line_begin_ == 0) check_beginning();
-      if (newline == nullptr) break;
-      if (close_line()) {
-        read_head();
-        if (!request_ && response.status / 100 == 1 && response.status != 101) {
-          interim_bytes_ += raw_.size();
-          if (interim_bytes_ > codec_limits::hard_max_head) {
-            limit("too many interim responses");
-          }
-          begin_head();
-          interim_ = true;
-          return {used, parse_event::interim, {}};
-        }
-        interim_ = false;
-        std::string{}.swap(raw_);  // an idle connection keeps no buffer
-        return {used, parse_event::head, {}};
+      if (line_begin_ == 0) check_beginning(text.substr(0, end));
+      if (newline == text.npos) break;
+      const bool blank = close_line(text.substr(line_begin_, newline - line_begin_));
+      if (!blank) {
+        line_begin_ = end;
+      } else if (line_begin_ == 0) {     // an empty line before the start line
+        if (request_) started_ = false;  // it is no part of the request
+        blank_bytes_ += end;
+        dropped += end;
+        text.remove_prefix(end);
+        end = 0;
+      } else {
+        read_head(text.substr(0, end));
+        return end_head(end, dropped + end - kept);
       }
     }
-    return {used, parse_event::need_input, {}};
+    if (kept == 0) {
+      raw_ = text;
+    } else {
+      raw_.erase(0, dropped);
+    }
+    return {in.size(), parse_event::need_input, {}};
+  }
+
+  parse_step end_head(std::size_t size, std::size_t consumed) {
+    interim_ = !request_ && response.status / 100 == 1 && response.status != 101;
+    if (interim_) {
+      interim_bytes_ += size;
+      if (interim_bytes_ > codec_limits::hard_max_head) limit("too many interim responses");
+      begin_head();
+      return {consumed, parse_event::interim, {}};
+    }
+    std::string{}.swap(raw_);  // an idle connection keeps no buffer
+    return {consumed, parse_event::head, {}};
   }
 
   /// As soon as the first bytes are there: what can never become a message is refused at once.
-  void check_beginning() {
-    std::size_t skip = 0;  // empty lines before the message
-    while (skip < raw_.size() && (raw_[skip] == '\r' || raw_[skip] == '\n')) ++skip;
-    const std::string_view begin = std::string_view{raw_}.substr(skip);
+  void check_beginning(std::string_view begin) {
+    // Empty lines before the message.
+    while (begin.starts_with('\r') || begin.starts_with('\n')) begin.remove_prefix(1);
     if (begin.empty()) return;
     if (request_) {
       const auto c = static_cast<unsigned char>(begin[0]);
@@ -223,33 +238,22 @@ class reader {
     }
   }
 
-  /// A line is complete at the end of raw_. True if it is the empty one that ends the head.
-  bool close_line() {
-    std::string_view line = std::string_view{raw_}.substr(line_begin_);
-    line.remove_suffix(1);
+  /// A line of the head is complete, but for its newline. True if it is empty.
+  bool close_line(std::string_view line) {
     if (line.ends_with('\r')) {
       line.remove_suffix(1);
     } else if (request_) {
       protocol("a line ends without CR");
     }
-    if (line.empty()) {
-      if (line_begin_ != 0) return true;
-      blank_bytes_ += raw_.size();  // an empty line before the start line
-      raw_.clear();
-      if (request_) started_ = false;  // it is no part of the request
-      return false;
-    }
-    if (const std::size_t bad = line.find_first_of(std::string_view{"\r\0", 2}); bad != line.npos) {
+    if (const std::size_t bad = std::min(line.find('\r'), line.find('\0')); bad != line.npos) {
       protocol(std::string{line[bad] == '\r' ? "a bare CR" : "a NUL"} +
                " in the head: " + quoted(line));
     }
-    line_begin_ = raw_.size();
-    return false;
+    return line.empty();
   }
 
-  /// The whole head is in raw_: takes it apart.
-  void read_head() {
-    std::string_view rest{raw_};
+  /// Takes a whole head apart.
+  void read_head(std::string_view rest) {
     auto next_line = [&rest] {
       const std::size_t end = rest.find('\n');
       std::string_view line = rest.substr(0, end);
@@ -368,10 +372,12 @@ class reader {
 
   void read_start_line(std::string_view start) {
     if (!request_) check_status_line(start);
-    std::string text{start};
-    text += "\r\n\r\n";
+    constexpr std::string_view head_end = "\r\n\r\n";
+    request.target.clear();
+    response.reason.clear();
     llhttp_reset(&parser_);
-    const llhttp_errno_t result = llhttp_execute(&parser_, text.data(), text.size());
+    llhttp_errno_t result = llhttp_execute(&parser_, start.data(), start.size());
+    if (result == HPE_OK) result = llhttp_execute(&parser_, head_end.data(), head_end.size());
     if (result != HPE_PAUSED) {
       protocol(reason(result) + ": " + quoted(start), result == HPE_INVALID_VERSION ? 505 : 400);
     }
@@ -559,11 +565,11 @@ class reader {
   static reader& self(llhttp_t* p) noexcept { return *static_cast<reader*>(p->data); }
 
   static int on_url(llhttp_t* p, const char* at, std::size_t size) {
-    self(p).request.target.assign(at, size);
+    self(p).request.target.append(at, size);
     return 0;
   }
   static int on_status(llhttp_t* p, const char* at, std::size_t size) {
-    self(p).response.reason.assign(at, size);
+    self(p).response.reason.append(at, size);
     return 0;
   }
   static int on_headers_complete(llhttp_t*) { return HPE_PAUSED; }  // the rest is ours
@@ -577,8 +583,8 @@ class reader {
   bool started_ = false;
   bool interim_ = false;  // at least one 1xx has come
   bool tunnel_ = false;
-  std::string raw_;              // the head as it arrives; later a line of a chunk's framing
-  std::size_t line_begin_ = 0;   // of the line that is arriving, in raw_
+  std::string raw_;              // what has come of a head; later of a line of a chunk's framing
+  std::size_t line_begin_ = 0;   // of the line that is arriving, in the head
   std::size_t blank_bytes_ = 0;  // empty lines before the start line
   std::size_t interim_bytes_ = 0;
   enum class chunk_stage : std::uint8_t { size, data, data_end, trailers };

@@ -10,14 +10,15 @@
 namespace oneloop::inline v0::http {
 namespace {
 
-using detail::is_digit;
 using detail::lower;
 using detail::trimmed;
 
+/// Of a field: what memory is taken for beforehand.
+constexpr std::size_t usual_size = 40;
+
 bool is_token(std::string_view s) noexcept {
   return !s.empty() && std::ranges::all_of(s, [](char c) {
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') ||
-           std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
+    return detail::token_characters[static_cast<unsigned char>(c)];
   });
 }
 
@@ -47,7 +48,7 @@ void headers::add(std::string_view name, std::string_view value) {
     throw misuse{"http header: \"" + std::string{name} + "\" is not a field name"};
   }
   value = trimmed(value);
-  if (value.find_first_of(std::string_view{"\r\n\0", 3}) != value.npos) {
+  if (std::ranges::any_of(value, [](char c) { return c == '\r' || c == '\n' || c == '\0'; })) {
     throw misuse{"http header " + std::string{name} + ": the value holds a line break or a NUL"};
   }
   if (text_.size() + name.size() + value.size() > std::numeric_limits<std::uint32_t>::max()) {
@@ -58,8 +59,11 @@ void headers::add(std::string_view name, std::string_view value) {
            std::less<>{}(s.data(), text_.data() + text_.size());
   };
   if (is_ours(name) || is_ours(value)) return add(std::string{name}, std::string{value});
-  if (entries_.size() == entries_.capacity())
-    entries_.reserve(std::max<std::size_t>(8, 2 * size()));
+  if (entries_.size() == entries_.capacity()) {
+    const std::size_t many = std::max<std::size_t>(8, 2 * size());
+    entries_.reserve(many);
+    text_.reserve(many * usual_size);
+  }
   const auto begin = static_cast<std::uint32_t>(text_.size());
   text_.append(name).append(value);
   entries_.push_back(

@@ -1,6 +1,7 @@
 // What reading header fields takes, again and again. Internal to http/.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -16,11 +17,22 @@ constexpr char lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
 
+/// Those that a token is made of (RFC 9110, 5.6.2): of field names, for one.
+inline constexpr auto token_characters = [] {
+  std::array<bool, 256> all{};
+  for (char c = '0'; c <= '9'; ++c) all[static_cast<unsigned char>(c)] = true;
+  for (char c = 'A'; c <= 'Z'; ++c) all[static_cast<unsigned char>(c)] = true;
+  for (char c = 'a'; c <= 'z'; ++c) all[static_cast<unsigned char>(c)] = true;
+  for (const char c : std::string_view{"!#$%&'*+-.^_`|~"})
+    all[static_cast<unsigned char>(c)] = true;
+  return all;
+}();
+
 /// Without spaces and tabs around it.
-[[nodiscard]] inline std::string_view trimmed(std::string_view s) noexcept {
-  const std::size_t first = s.find_first_not_of(" \t");
-  if (first == s.npos) return {};
-  return s.substr(first, s.find_last_not_of(" \t") - first + 1);
+[[nodiscard]] constexpr std::string_view trimmed(std::string_view s) noexcept {
+  while (s.starts_with(' ') || s.starts_with('\t')) s.remove_prefix(1);
+  while (s.ends_with(' ') || s.ends_with('\t')) s.remove_suffix(1);
+  return s;
 }
 
 /// A piece of what the peer sent, fit for a message: short and printable.
