@@ -17,9 +17,7 @@ using detail::trimmed;
 constexpr std::size_t usual_size = 40;
 
 bool is_token(std::string_view s) noexcept {
-  return !s.empty() && std::ranges::all_of(s, [](char c) {
-    return detail::token_characters[static_cast<unsigned char>(c)];
-  });
+  return !s.empty() && (detail::kinds_in(s) & detail::no_token) == 0;
 }
 
 }  // namespace
@@ -48,7 +46,7 @@ void headers::add(std::string_view name, std::string_view value) {
     throw misuse{"http header: \"" + std::string{name} + "\" is not a field name"};
   }
   value = trimmed(value);
-  if (std::ranges::any_of(value, [](char c) { return c == '\r' || c == '\n' || c == '\0'; })) {
+  if ((detail::kinds_in(value) & detail::breaks) != 0) {
     throw misuse{"http header " + std::string{name} + ": the value holds a line break or a NUL"};
   }
   if (text_.size() + name.size() + value.size() > std::numeric_limits<std::uint32_t>::max()) {

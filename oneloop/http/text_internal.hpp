@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,16 +18,29 @@ constexpr char lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
 
-/// Those that a token is made of (RFC 9110, 5.6.2): of field names, for one.
-inline constexpr auto token_characters = [] {
-  std::array<bool, 256> all{};
-  for (char c = '0'; c <= '9'; ++c) all[static_cast<unsigned char>(c)] = true;
-  for (char c = 'A'; c <= 'Z'; ++c) all[static_cast<unsigned char>(c)] = true;
-  for (char c = 'a'; c <= 'z'; ++c) all[static_cast<unsigned char>(c)] = true;
-  for (const char c : std::string_view{"!#$%&'*+-.^_`|~"})
-    all[static_cast<unsigned char>(c)] = true;
+/// What a character is that not every text may hold; for all of a text: kinds_in.
+enum kind : std::uint8_t {
+  no_token = 1,    // cannot be in a token (RFC 9110, 5.6.2), such as a field's name
+  breaks = 2,      // CR, LF or NUL: what follows could pass for something else
+  is_control = 4,  // but a tab
+};
+inline constexpr auto character_kinds = [] {
+  std::array<std::uint8_t, 256> all{};
+  for (unsigned c = 0; c < 256; ++c) {
+    const char ch = lower(static_cast<char>(c));
+    const bool token = is_digit(ch) || (ch >= 'a' && ch <= 'z') ||
+                       std::string_view{"!#$%&'*+-.^_`|~"}.find(ch) != std::string_view::npos;
+    if (!token) all[c] |= no_token;
+    if (c == '\r' || c == '\n' || c == 0) all[c] |= breaks;
+    if ((c < 0x20 && c != '\t') || c == 0x7f) all[c] |= is_control;
+  }
   return all;
 }();
+[[nodiscard]] constexpr unsigned kinds_in(std::string_view s) noexcept {
+  unsigned all = 0;
+  for (const char c : s) all |= character_kinds[static_cast<unsigned char>(c)];
+  return all;
+}
 
 /// Without spaces and tabs around it.
 [[nodiscard]] constexpr std::string_view trimmed(std::string_view s) noexcept {
