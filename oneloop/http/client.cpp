@@ -8,20 +8,26 @@
 namespace oneloop::inline v0::http {
 namespace {
 
+/// Fails where it is awaited.
+task<response> failing(http_error why) {
+  std::optional<response> none;
+  if (!none) throw std::move(why);
+  co_return *std::move(none);
+}
+
 /// Sends a request for what a text says; the error comes where the task is awaited.
-task<response> send_text(std::shared_ptr<detail::client_cores> cores, std::string method,
-                         std::string text, request_body body = {}, std::string type = {}) {
+task<response> send_text(const std::shared_ptr<detail::client_cores>& cores, const char* method,
+                         std::string_view text, request_body body = {},
+                         std::string_view type = {}) {
   auto target = url::parse(text);
   if (!target) {
-    throw http_error{
-        error_kind::bad_url, "url", target.error(),
-        "bad URL \"" + detail::without_userinfo(text) + "\": " + target.error().message()};
+    return failing(
+        {error_kind::bad_url, "url", target.error(),
+         "bad URL \"" + detail::without_userinfo(text) + "\": " + target.error().message()});
   }
-  request r{std::move(method), *std::move(target)};
+  request r{method, *std::move(target)};
   if (body) r.body(std::move(body), type);
-  auto sending = detail::client_core::send(std::move(cores), std::move(r));
-  auto answer = co_await std::move(sending);
-  co_return std::move(answer);
+  return detail::client_core::send(cores, std::move(r));
 }
 
 }  // namespace
@@ -89,17 +95,12 @@ client::~client() {
 }
 
 task<response> client::send(request r) { return detail::client_core::send(cores_, std::move(r)); }
-task<response> client::get(std::string_view text) {
-  return send_text(cores_, "GET", std::string{text});
-}
+task<response> client::get(std::string_view text) { return send_text(cores_, "GET", text); }
 task<response> client::get(url target) { return send(request{"GET", std::move(target)}); }
-task<response> client::head(std::string_view text) {
-  return send_text(cores_, "HEAD", std::string{text});
-}
+task<response> client::head(std::string_view text) { return send_text(cores_, "HEAD", text); }
 task<response> client::head(url target) { return send(request{"HEAD", std::move(target)}); }
 task<response> client::post(std::string_view text, std::string body, std::string type) {
-  return send_text(cores_, "POST", std::string{text}, request_body{std::move(body)},
-                   std::move(type));
+  return send_text(cores_, "POST", text, request_body{std::move(body)}, type);
 }
 task<response> client::post(url target, request_body body, std::string type) {
   request r{"POST", std::move(target)};

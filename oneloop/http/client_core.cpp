@@ -232,17 +232,21 @@ task<response> client_core::send(std::shared_ptr<client_cores> all, request r) {
   check(r);
   phase_clock clock{self->options_.timeouts_, self->options_.total_timeout_, self->pool_->now()};
   request_history past;
-  auto body = [&](cancel_scope& scope) -> task<opened> {
-    clock.bind(scope);
-    auto following = self->follow(std::move(r), clock, past);
-    auto x = co_await std::move(following);
-    co_return std::move(x);
-  };
-  auto bounded = with_scope(scope_options{}, body);
   try {
-    auto x = co_await std::move(bounded);
+    opened x;
+    {
+      scope_region region{context::current(), scope_options{}};
+      clock.bind(region.scope());
+      try {
+        auto following = self->follow(r, clock, past);
+        x = co_await std::move(following);
+        region.ended_normally();
+      } catch (const cancelled&) {
+        if (!region.absorb()) throw;
+      }
+    }
     if (!x) throw clock.expired();
-    co_return response{*std::move(x)};
+    co_return response{std::move(x)};
   } catch (http_error& e) {
     past.times.total = self->pool_->now() - clock.started();
     e.history(std::make_shared<const request_history>(std::move(past)));
@@ -250,7 +254,7 @@ task<response> client_core::send(std::shared_ptr<client_cores> all, request r) {
   }
 }
 
-task<client_core::opened> client_core::follow(request r, phase_clock& clock,
+task<client_core::opened> client_core::follow(request& r, phase_clock& clock,
                                               request_history& past) {
   redirect_trail trail{options_.max_redirects_};
   hop h{std::move(r)};

@@ -114,8 +114,8 @@ class client_core {
 
  private:
   using opened = std::unique_ptr<exchange>;
-  /// Both keep `past` up to date.
-  task<opened> follow(request r, phase_clock& clock, request_history& past);
+  /// Both keep `past` up to date; `follow` takes what is in `r`.
+  task<opened> follow(request& r, phase_clock& clock, request_history& past);
   task<opened> open(const hop& h, phase_clock& clock, request_history& past);
   /// The next request of the chain.
   [[nodiscard]] static hop redirected(const hop& from, int status, const url& to);

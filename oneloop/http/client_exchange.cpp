@@ -76,7 +76,7 @@ exchange::exchange(lease l, const request& r, bool decode)
       certificate_problem{l->certificate_problem},
       lease_{std::move(l)},
       method_{r.method()},
-      peer_{lease_->stream.name()},
+      peer_{lease_->name},
       close_asked_{r.fields().has_token("Connection", "close")},
       coded_{decode} {}
 
@@ -98,22 +98,30 @@ task<> exchange::begin(outgoing out, phase_clock& c) {
   // What the server spoke last time.
   const bool old_server = measured.reused && conn.parser.head().minor_version == 0;
   conn.parser.expect(method_);
-  task<> asking;
-  if (out.body) {
-    if (old_server) out.asks_first = false;
-    if (old_server && out.chunked()) {
-      lease_.drop();
-      throw http_error{error_kind::protocol, "write", errc::protocol,
-                       "body of " + method_ + " " + target.display() +
-                           ": the server speaks HTTP/1.0, which has no bodies of unknown size"};
-    }
-    asked_first_ = out.asks_first;
-    asking = ask_with_body(std::move(out), c);
-  } else {
-    asking = ask(std::move(out.head), c);
+  if (old_server) out.asks_first = false;
+  if (old_server && out.chunked()) {
+    lease_.drop();
+    throw http_error{error_kind::protocol, "write", errc::protocol,
+                     "body of " + method_ + " " + target.display() +
+                         ": the server speaks HTTP/1.0, which has no bodies of unknown size"};
   }
+  asked_first_ = out.asks_first;
   try {
-    co_await std::move(asking);
+    if (out.body) {
+      auto asking = ask_with_body(out, c);
+      co_await std::move(asking);
+    } else {
+      c.enter(phase::write, peer_);
+      try {
+        (void)co_await conn.stream.write_all(net::bytes_of(out.head));
+      } catch (const error&) {
+        // A server may answer and close before it has read all: look for its answer first.
+        broken_ = std::current_exception();
+      }
+      c.enter(phase::first_byte, peer_);
+      auto reading = read_head(c);
+      co_await std::move(reading);
+    }
   } catch (const error&) {
     if (!source_failed_) fail_head();
   }
@@ -129,20 +137,7 @@ task<> exchange::begin(outgoing out, phase_clock& c) {
   end_if_over();
 }
 
-task<> exchange::ask(std::string text, phase_clock& c) {
-  c.enter(phase::write, peer_);
-  try {
-    (void)co_await lease_->stream.write_all(net::bytes_of(text));
-  } catch (const error&) {
-    // A server may answer and close before it has read all: look for its answer first.
-    broken_ = std::current_exception();
-  }
-  c.enter(phase::first_byte, peer_);
-  auto reading = read_head(c);
-  co_await std::move(reading);
-}
-
-task<> exchange::ask_with_body(outgoing out, phase_clock& c) {
+task<> exchange::ask_with_body(const outgoing& out, phase_clock& c) {
   sent_ = false;
   auto both = [&](nursery& n) -> task<> {
     n.start(&exchange::send, this, std::cref(out), std::ref(c), std::ref(n));
@@ -242,12 +237,8 @@ task<> exchange::read_head(phase_clock& c) {
 }
 
 task<std::size_t> exchange::read_some(std::span<std::byte> to) {
-  context::current().checkpoint();
-  if (failure_) std::rethrow_exception(failure_);
-  if (ended_ || to.empty()) co_return 0;
-  owner->enter("http response");
-  std::size_t n = take(to);
-  while (n == 0 && !ended_) {
+  std::size_t n = read_now(to);
+  while (n == 0 && !ended_ && !to.empty()) {
     auto filling = refill(to);
     n = co_await std::move(filling);
     if (n == 0) n = take(to);
@@ -255,22 +246,32 @@ task<std::size_t> exchange::read_some(std::span<std::byte> to) {
   co_return n;
 }
 
+std::size_t exchange::read_now(std::span<std::byte> to) {
+  context::current().checkpoint();
+  if (failure_) std::rethrow_exception(failure_);
+  if (ended_ || to.empty()) return 0;
+  owner->enter("http response");
+  return take(to);
+}
+
 task<std::size_t> exchange::refill(std::span<std::byte> to) {
   connection& conn = *lease_;
   const std::size_t past = unframed(to.size());
-  auto wait = [&](cancel_scope& scope) -> task<std::size_t> {
-    clock->bind(scope);
-    clock->enter(phase::stall, peer_);
-    auto room = past != 0 ? to.first(past) : conn.input.space(read_size);
-    const auto n = co_await conn.stream.read_some(room);
-    co_return n;
-  };
   std::size_t n = 0;
   try {
-    auto waiting = with_scope(scope_options{}, wait);
-    const auto got = co_await std::move(waiting);
-    if (!got) throw clock->expired();
-    n = *got;
+    {
+      scope_region region{context::current(), scope_options{}};
+      clock->bind(region.scope());
+      clock->enter(phase::stall, peer_);
+      try {
+        const auto room = past != 0 ? to.first(past) : conn.input.space(read_size);
+        n = co_await conn.stream.read_some(room);
+        region.ended_normally();
+      } catch (const cancelled&) {
+        if (!region.absorb()) throw;
+        throw clock->expired();
+      }
+    }
     if (n == 0) {
       (void)conn.parser.finish();  // throws, unless this is how the body ends
       complete();
@@ -394,8 +395,12 @@ task<std::string> exchange::text(std::uint64_t limit) {
     // One byte more than allowed, to see whether there is more.
     all.resize(have + static_cast<std::size_t>(std::min<std::uint64_t>(room - 1, limit - have)) +
                1);
-    auto reading = read_some(std::as_writable_bytes(std::span{all}.subspan(have)));
-    const auto n = co_await std::move(reading);
+    const auto to = std::as_writable_bytes(std::span{all}.subspan(have));
+    std::size_t n = read_now(to);
+    if (n == 0 && !ended_) {
+      auto reading = read_some(to);
+      n = co_await std::move(reading);
+    }
     all.resize(have + n);
     if (all.size() > limit) fail_too_large(limit);
     room = std::clamp(all.size(), read_size, max_read);

@@ -71,15 +71,15 @@ class exchange {
   static constexpr std::size_t max_decode = 64 * 1024;  // at a time
   static constexpr std::size_t max_ahead = 1024 * 1024;
   static constexpr duration continue_wait = std::chrono::seconds{1};
-  /// A request in one piece: sends it, then reads.
-  task<> ask(std::string text, phase_clock& c);
   /// A request with a body: sends it, and reads at the same time.
-  task<> ask_with_body(outgoing out, phase_clock& c);
+  task<> ask_with_body(const outgoing& out, phase_clock& c);
   task<> send(const outgoing& out, phase_clock& c, nursery& n);
   task<> read_head(phase_clock& c);
   /// While the request is still being sent: reads on into the connection's buffer, so that a server
   /// that sends and receives in turns is not stuck.
   task<> read_ahead();
+  /// What read_some has without waiting; 0 if that is nothing.
+  std::size_t read_now(std::span<std::byte> to);
   /// Waits for more of the body: in the connection's buffer (gives 0), or past it, in `to`.
   task<std::size_t> refill(std::span<std::byte> to);
   /// Moves what is buffered of the body into `to`.

@@ -300,10 +300,8 @@ class reader {
     if (fields.size() == limits_.max_fields) {
       limit("more than " + std::to_string(limits_.max_fields) + " header fields");
     }
-    for (char c : value) {
-      if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) {
-        protocol("a control character in header " + quoted(name));
-      }
+    if ((detail::kinds_in(value) & detail::is_control) != 0) {
+      protocol("a control character in header " + quoted(name));
     }
     try {
       fields.add(name, value);
@@ -605,6 +603,13 @@ void check_line(std::string_view text, std::string_view what, bool spaces) {
   }
 }
 
+/// Room for a head, `start`: the bytes of its first line.
+void reserve_head(std::string& out, std::size_t start, const headers& fields) {
+  std::size_t size = start + 2;
+  for (const field f : fields) size += f.name.size() + f.value.size() + 4;
+  out.reserve(out.size() + size);
+}
+
 void write_fields(std::string& out, const headers& fields) {
   for (const field f : fields) out.append(f.name).append(": ").append(f.value).append("\r\n");
   out += "\r\n";
@@ -665,6 +670,7 @@ void write_head(std::string& out, const request_head& head) {
   if (head.method.empty() || head.target.empty()) {
     throw misuse{"http: a request needs a method and a target"};
   }
+  reserve_head(out, head.method.size() + head.target.size() + 12, head.fields);
   out.append(head.method).append(" ").append(head.target);
   out.append(head.minor_version == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
   write_fields(out, head.fields);
@@ -675,14 +681,10 @@ void write_head(std::string& out, const response_head& head) {
   if (head.status < 100 || head.status > 999) {
     throw misuse{"http: " + std::to_string(head.status) + " is no status"};
   }
+  const std::string_view reason = head.reason.empty() ? reason_phrase(head.status) : head.reason;
+  reserve_head(out, reason.size() + 15, head.fields);
   out.append(head.minor_version == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
-  out.append(std::to_string(head.status)).append(" ");
-  if (head.reason.empty()) {
-    out += reason_phrase(head.status);
-  } else {
-    out += head.reason;
-  }
-  out += "\r\n";
+  out.append(std::to_string(head.status)).append(" ").append(reason).append("\r\n");
   write_fields(out, head.fields);
 }
 

@@ -35,7 +35,6 @@ void pool::forget_if_unused(limit& l) noexcept {
 
 template <class Attempt>
 task<> pool::stand_in_line(limit& l, Attempt& attempt) {
-  if (l.waiting == 0 && attempt()) co_return;
   struct counted {
     pool& p;
     limit& l;
@@ -80,8 +79,10 @@ task<claim> pool::at_address(net::ip_address a) {
     }
     return false;
   };
-  auto waiting = stand_in_line(here, attempt);
-  co_await std::move(waiting);
+  if (!at_once(here, attempt)) {
+    auto waiting = stand_in_line(here, attempt);
+    co_await std::move(waiting);
+  }
   co_return got;
 }
 
@@ -101,8 +102,10 @@ task<pool::socket> pool::open_socket(net::endpoint to) {
       net::detail::fail("connect", to.to_string(), fd);
     }
   };
-  auto waiting = stand_in_line(sockets_, attempt);
-  co_await std::move(waiting);
+  if (!at_once(sockets_, attempt)) {
+    auto waiting = stand_in_line(sockets_, attempt);
+    co_await std::move(waiting);
+  }
   co_return made;
 }
 
@@ -176,8 +179,10 @@ task<lease> pool::take(std::shared_ptr<pool> self, origin_key key) {
     l.place_ = claim{p, p.connections_};
     return true;
   };
-  auto in_line = p.stand_in_line(p.connections_, attempt);
-  co_await std::move(in_line);
+  if (!p.at_once(p.connections_, attempt)) {
+    auto in_line = p.stand_in_line(p.connections_, attempt);
+    co_await std::move(in_line);
+  }
   co_return l;
 }
 
@@ -199,11 +204,15 @@ std::unique_ptr<connection> pool::unlink(connection& c) noexcept {
 }
 
 std::unique_ptr<connection> pool::take_idle(origin_entry& o) noexcept {
-  expire();
+  const time_point now = home_->now();
+  expire(now);
   while (connection* c = o.idle.front()) {
     auto taken = unlink(*c);
-    if (too_old(*taken)) continue;
-    if (taken->stream.quiet()) return taken;
+    if (too_old(*taken, now)) continue;
+    if (taken->stream.quiet()) {
+      taken->input = std::move(spare_);
+      return taken;
+    }
     ++counts_.discarded;
   }
   return nullptr;
@@ -219,12 +228,12 @@ std::unique_ptr<connection> pool::take_any_idle() noexcept {
 }
 
 void pool::keep(std::unique_ptr<connection> c, origin_entry& o) noexcept {
-  if (closed_ || home_ == nullptr || limits_.idle_timeout <= duration::zero() || too_old(*c)) {
-    return;
-  }
-  c->input = {};
+  if (closed_ || home_ == nullptr || limits_.idle_timeout <= duration::zero()) return;
+  const time_point now = home_->now();
+  if (too_old(*c, now)) return;
+  spare_ = std::move(c->input);
   c->origin = &o;
-  c->kept_until = after(home_->now(), limits_.idle_timeout);
+  c->kept_until = after(now, limits_.idle_timeout);
   claim* const claims[] = {&c->place, &c->at_address, &c->socket};
   connection& kept = *c.release();
   o.idle.push_front(kept);
@@ -235,8 +244,8 @@ void pool::keep(std::unique_ptr<connection> c, origin_entry& o) noexcept {
   for (claim* held : claims) held->tell();
 }
 
-bool pool::too_old(const connection& c) const noexcept {
-  return after(c.made, limits_.max_age) <= now();
+bool pool::too_old(const connection& c, time_point now) const noexcept {
+  return after(c.made, limits_.max_age) <= now;
 }
 
 void pool::arm() noexcept {
@@ -244,8 +253,7 @@ void pool::arm() noexcept {
   home_->timers().add(timer_, idle_.front()->kept_until);
 }
 
-void pool::expire() noexcept {
-  const time_point now = home_->now();
+void pool::expire(time_point now) noexcept {
   for (connection* c = idle_.front(); c != nullptr && c->kept_until <= now; c = idle_.front()) {
     origin_entry& o = *c->origin;
     (void)unlink(*c);
@@ -255,7 +263,7 @@ void pool::expire() noexcept {
 
 void pool::expiry_timer::fired(timer_node& t) noexcept {
   pool& p = static_cast<expiry_timer&>(t).owner;
-  p.expire();
+  p.expire(p.now());
   p.arm();
 }
 

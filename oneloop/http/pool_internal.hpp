@@ -19,7 +19,7 @@
 // of the same dial holds its own: that one ends by itself.)
 //
 // *Cancellation*: at every wait; nothing was taken then, and the others keep their places.
-// *Threads*: one loop. *Cost*: one timer for all idle connections.
+// *Threads*: one loop. *Cost*: one timer and one buffer for all idle connections.
 #pragma once
 
 #include <atomic>
@@ -136,13 +136,14 @@ class claim {
 /// One connection. While it is idle it is linked in its origin's list and in the pool's, by age.
 struct connection : list_hook<>, list_hook<struct by_age> {
   connection(net::any_stream s, bool is_tls, codec_limits limits)
-      : stream{std::move(s)}, parser{limits}, tls{is_tls} {}
+      : stream{std::move(s)}, name{stream.name()}, parser{limits}, tls{is_tls} {}
 
   // Given back after the stream has been closed.
   claim place;       // among all connections; while a lease has the connection, the lease has it
   claim at_address;  // among those to its address
   claim socket;
   net::any_stream stream;
+  std::string name;  // what errors call the other side
   response_parser parser;
   net::read_buffer input;  // read and not yet parsed
   bool tls;
@@ -227,12 +228,17 @@ class pool : public list_hook<> {
   std::unique_ptr<connection> unlink(connection& c) noexcept;
   std::unique_ptr<connection> take_idle(origin_entry& o) noexcept;
   void keep(std::unique_ptr<connection> c, origin_entry& o) noexcept;
-  void expire() noexcept;
+  void expire(time_point now) noexcept;
   void arm() noexcept;
   void leave(origin_entry& o) noexcept;
   void forget_if_unused(origin_entry& o) noexcept;
   void forget_if_unused(limit& l) noexcept;
-  [[nodiscard]] bool too_old(const connection& c) const noexcept;
+  [[nodiscard]] bool too_old(const connection& c, time_point now) const noexcept;
+  /// For those who need not wait, as nobody does: whether `attempt` gave true.
+  template <class Attempt>
+  static bool at_once(limit& l, Attempt& attempt) {
+    return l.waiting == 0 && attempt();
+  }
   /// Waits in the line of `l` until `attempt`, which is tried by whoever is first whenever there is
   /// news, gives true.
   template <class Attempt>
@@ -247,6 +253,7 @@ class pool : public list_hook<> {
   std::unordered_map<origin_key, origin_entry, origin_hash> origins_;
   intrusive_list<connection, struct by_age> idle_;  // the oldest in front
   counter idle_count_;
+  net::read_buffer spare_;  // an empty one, for the next connection that is taken
   expiry_timer timer_{*this};
   struct {
     counter opened, reused, discarded, retried, waiting;
