@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 #include <vector>
 
@@ -211,12 +212,13 @@ std::expected<parsed_host, std::error_code> parse_ipv4(std::string_view s) {
     if (numbers[i] > 255) return fail(url_errc::invalid_ipv4);
     address += numbers[i] << (8 * (3 - i));
   }
-  std::string text;
+  std::array<char, 15> text{};  // "255.255.255.255"
+  char* end = text.data();
   for (int shift = 24; shift >= 0; shift -= 8) {
-    text += std::to_string(address >> shift & 255);
-    if (shift != 0) text += '.';
+    end = std::to_chars(end, text.data() + text.size(), address >> shift & 255).ptr;
+    if (shift != 0) *end++ = '.';
   }
-  return parsed_host{std::move(text), host_kind::ipv4};
+  return parsed_host{{text.data(), end}, host_kind::ipv4};
 }
 
 using ipv6_pieces = std::array<std::uint16_t, 8>;
