@@ -8,6 +8,7 @@
 #include "oneloop/http/content_coding.hpp"
 #include "oneloop/http/cookies.hpp"
 #include "oneloop/http/date.hpp"
+#include "oneloop/http/text_internal.hpp"
 #include "oneloop/http/tunnel_internal.hpp"
 #include "oneloop/scope/context.hpp"
 #include "oneloop/scope/timeout.hpp"
@@ -19,6 +20,8 @@ namespace {
 /// What is read of a redirect's body so that its connection can be used again.
 constexpr std::uint64_t redirect_body_limit = 64 * 1024;
 constexpr duration redirect_body_time = std::chrono::seconds{1};
+/// Of a request, in bytes: what memory is taken for beforehand.
+constexpr std::size_t usual_head = 256;
 /// A body of up to so many bytes goes out with the head.
 constexpr std::size_t small_body = 16 * 1024;
 
@@ -421,12 +424,16 @@ std::string client_core::authorization_of(const hop& h) const {
 outgoing client_core::message_of(const hop& h, const connection& over) const {
   const request& r = h.ask;
   const headers given = fields_of(h);
-  request_head head{r.method(), r.target().request_target()};
-  if (over.absolute_form) head.target.insert(0, r.target().origin());
+  std::string what = r.target().request_target();
+  if (over.absolute_form) what.insert(0, r.target().origin());
+  outgoing out;
+  out.head.reserve(usual_head);
+  write_request_line(out.head, r.method(), what, 1);
   auto unless_given = [&](std::string_view name, std::string_view value) {
-    if (!value.empty() && !given.contains(name)) head.fields.add(name, value);
+    if (value.empty() || given.contains(name)) return;
+    write_field(out.head, name, checked_value(name, value));
   };
-  head.fields.add("Host", given.get("Host").value_or(r.target().host_header()));
+  write_field(out.head, "Host", given.get("Host").value_or(r.target().host_header()));
   unless_given("User-Agent", options_.user_agent_);
   unless_given("Accept", "*/*");
   if (given.contains("Range")) {
@@ -437,22 +444,21 @@ outgoing client_core::message_of(const hop& h, const connection& over) const {
   unless_given("Authorization", authorization_of(h));
   unless_given("Cookie", h.cookies);
   unless_given("Proxy-Authorization", over.proxy_authorization);
-  outgoing out;
   if (const auto size = r.body().size()) {
-    head.fields.add("Content-Length", std::to_string(*size));
+    write_field(out.head, "Content-Length", std::to_string(*size));
   } else if (r.body()) {
-    head.fields.add("Transfer-Encoding", "chunked");
+    write_field(out.head, "Transfer-Encoding", "chunked");
   } else if (r.method() == "POST" || r.method() == "PUT" || r.method() == "PATCH") {
-    head.fields.add("Content-Length", "0");
+    write_field(out.head, "Content-Length", "0");
   }
   if (r.body() && r.expects_continue()) {
-    head.fields.add("Expect", "100-continue");
+    write_field(out.head, "Expect", "100-continue");
     out.asks_first = true;
   }
   for (const field f : given) {
-    if (!equal_ignoring_case(f.name, "Host")) head.fields.add(f.name, f.value);
+    if (!equal_ignoring_case(f.name, "Host")) write_field(out.head, f.name, f.value);
   }
-  write_head(out.head, head);
+  out.head += "\r\n";
   const std::string* const bytes = r.body().bytes();
   if (bytes != nullptr && bytes->size() <= small_body && !out.asks_first) {
     out.head += *bytes;

@@ -22,12 +22,13 @@
 #include "oneloop/http/pool_internal.hpp"
 #include "oneloop/scope/nursery.hpp"
 #include "oneloop/sync/event.hpp"
+#include "oneloop/task/frame_pool.hpp"
 #include "oneloop/task/task.hpp"
 #include "oneloop/url/url.hpp"
 
 namespace oneloop::inline v0::http::detail {
 
-class exchange {
+class exchange : public pooled {
  public:
   /// `decode`: what comes may be decoded.
   exchange(lease l, const request& r, bool decode);

@@ -611,7 +611,7 @@ void reserve_head(std::string& out, std::size_t start, const headers& fields) {
 }
 
 void write_fields(std::string& out, const headers& fields) {
-  for (const field f : fields) out.append(f.name).append(": ").append(f.value).append("\r\n");
+  for (const field f : fields) detail::write_field(out, f.name, f.value);
   out += "\r\n";
 }
 
@@ -664,15 +664,20 @@ std::uint64_t request_parser::body_size() const noexcept { return impl_->body_si
 bool request_parser::keep_alive() const noexcept { return impl_->keep_alive; }
 int request_parser::refusal() const noexcept { return impl_->refusal; }
 
-void write_head(std::string& out, const request_head& head) {
-  check_line(head.method, "the method", false);
-  check_line(head.target, "the request target", false);
-  if (head.method.empty() || head.target.empty()) {
+void detail::write_request_line(std::string& out, std::string_view method, std::string_view target,
+                                int minor_version) {
+  check_line(method, "the method", false);
+  check_line(target, "the request target", false);
+  if (method.empty() || target.empty()) {
     throw misuse{"http: a request needs a method and a target"};
   }
+  out.append(method).append(" ").append(target);
+  out.append(minor_version == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
+}
+
+void write_head(std::string& out, const request_head& head) {
   reserve_head(out, head.method.size() + head.target.size() + 12, head.fields);
-  out.append(head.method).append(" ").append(head.target);
-  out.append(head.minor_version == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
+  detail::write_request_line(out, head.method, head.target, head.minor_version);
   write_fields(out, head.fields);
 }
 

@@ -22,6 +22,14 @@ bool is_token(std::string_view s) noexcept {
 
 }  // namespace
 
+std::string_view detail::checked_value(std::string_view name, std::string_view value) {
+  value = trimmed(value);
+  if ((kinds_in(value) & breaks) != 0) {
+    throw misuse{"http header " + std::string{name} + ": the value holds a line break or a NUL"};
+  }
+  return value;
+}
+
 std::string detail::quoted(std::string_view s) {
   std::string text = "\"";
   for (char c : s.substr(0, 40)) {
@@ -45,10 +53,7 @@ void headers::add(std::string_view name, std::string_view value) {
   if (!is_token(name)) {
     throw misuse{"http header: \"" + std::string{name} + "\" is not a field name"};
   }
-  value = trimmed(value);
-  if ((detail::kinds_in(value) & detail::breaks) != 0) {
-    throw misuse{"http header " + std::string{name} + ": the value holds a line break or a NUL"};
-  }
+  value = detail::checked_value(name, value);
   if (text_.size() + name.size() + value.size() > std::numeric_limits<std::uint32_t>::max()) {
     throw misuse{"http headers: more than 4 GiB"};
   }

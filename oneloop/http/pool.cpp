@@ -142,7 +142,7 @@ void pool::close() noexcept {
   for (auto& [address, l] : addresses_) l.news.set();
 }
 
-task<lease> pool::take(std::shared_ptr<pool> self, origin_key key) {
+task<lease> pool::take(std::shared_ptr<pool> self, const origin_key& key) {
   // Counts this request among the origin's until it has its lease, however the wait ends.
   struct counted {
     pool& p;
@@ -157,8 +157,7 @@ task<lease> pool::take(std::shared_ptr<pool> self, origin_key key) {
       if (waiting) p.leave(o);
     }
   };
-  auto& [stored_key, origin] =
-      *self->origins_.try_emplace(std::move(key), self->limits_.per_host).first;
+  auto& [stored_key, origin] = *self->origins_.try_emplace(key, self->limits_.per_host).first;
   origin.key = &stored_key;
   std::optional<counted> waiting;
   waiting.emplace(*self, origin);

@@ -189,7 +189,7 @@ class pool : public list_hook<> {
 
   /// A place among the connections to `key`, and a kept one if there is a usable one. Throws
   /// closed_error, as the two below.
-  static task<lease> take(std::shared_ptr<pool> self, origin_key key);
+  static task<lease> take(std::shared_ptr<pool> self, const origin_key& key);
   /// A place among the connections to `a`; empty if there is no such limit.
   [[nodiscard]] task<claim> at_address(net::ip_address a);
   /// A socket for connecting to `to`. While this process has no descriptor left, waits for one of

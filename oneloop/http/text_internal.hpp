@@ -1,4 +1,4 @@
-// What reading header fields takes, again and again. Internal to http/.
+// What reading and writing heads takes, again and again. Internal to http/.
 #pragma once
 
 #include <array>
@@ -47,6 +47,19 @@ inline constexpr auto character_kinds = [] {
   while (s.starts_with(' ') || s.starts_with('\t')) s.remove_prefix(1);
   while (s.ends_with(' ') || s.ends_with('\t')) s.remove_suffix(1);
   return s;
+}
+
+/// The value of a field as it goes over the wire: trimmed. Throws misuse if it would break the
+/// line.
+[[nodiscard]] std::string_view checked_value(std::string_view name, std::string_view value);
+
+/// Appends the first line of a request. Throws as write_head does.
+void write_request_line(std::string& out, std::string_view method, std::string_view target,
+                        int minor_version);
+
+/// Appends a field that has been checked.
+inline void write_field(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
 }
 
 /// A piece of what the peer sent, fit for a message: short and printable.
