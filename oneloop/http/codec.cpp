@@ -114,8 +114,11 @@ class reader {
   [[noreturn]] void throw_again() const { throw error{*failure_}; }
 
   void begin_message() {
-    request = {};
-    response = {};
+    if (request_) {
+      request = {};
+    } else {
+      response = {};
+    }
     trailers.clear();
     framing = body_framing::none;
     content_length.reset();

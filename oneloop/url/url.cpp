@@ -919,16 +919,14 @@ std::string url::origin() const {
 }
 
 std::string url::request_target() const {
-  std::string target{path()};
-  if (target.empty()) target = "/";
-  if (has_query_) target.append("?").append(part(query_));
+  const std::size_t end = has_query_ ? query_.begin + query_.size : path_.begin + path_.size;
+  std::string target{href_, path_.begin, end - path_.begin};
+  if (path_.size == 0) target.insert(0, "/");
   return target;
 }
 
 std::string url::host_header() const {
-  std::string text{host()};
-  if (port_) text.append(":").append(std::to_string(*port_));
-  return text;
+  return {href_, host_.begin, port_ ? path_.begin - host_.begin : host_.size};
 }
 
 url url::without_fragment() const {
