@@ -178,7 +178,7 @@ task<lease> pool::take(std::shared_ptr<pool> self, const origin_key& key) {
     l.place_ = claim{p, p.connections_};
     return true;
   };
-  if (!p.at_once(p.connections_, attempt)) {
+  if (!at_once(p.connections_, attempt)) {
     auto in_line = p.stand_in_line(p.connections_, attempt);
     co_await std::move(in_line);
   }

@@ -19,7 +19,7 @@ constexpr char lower(char c) noexcept {
 }
 
 /// What a character is that not every text may hold; for all of a text: kinds_in.
-enum kind : std::uint8_t {
+enum character_kind : std::uint8_t {
   no_token = 1,    // cannot be in a token (RFC 9110, 5.6.2), such as a field's name
   breaks = 2,      // CR, LF or NUL: what follows could pass for something else
   is_control = 4,  // but a tab
