@@ -331,11 +331,17 @@ task<client_core::opened> client_core::open(const hop& h, phase_clock& clock,
                                             request_history& past) {
   const request& r = h.ask;
   const origin_key key = key_of(r);
-  clock.enter(phase::queue, key.name());
-  auto taking = pool::take(pool_, key);
-  lease place = co_await std::move(taking);
+  auto had = pool::take_now(pool_, key);
+  duration queued{};
+  if (!had) {
+    clock.enter(phase::queue, key.name());
+    auto taking = pool::take(pool_, key);
+    had = co_await std::move(taking);
+    queued = clock.leave_queue();
+  }
+  lease place = *std::move(had);
   timing& times = past.times;
-  times = timing{.queued = times.queued + clock.leave_queue()};
+  times = timing{.queued = times.queued + queued};
   bool fresh = !place;
   while (true) {
     if (fresh) {

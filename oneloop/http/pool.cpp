@@ -4,6 +4,7 @@
 #include "oneloop/base/error.hpp"
 #include "oneloop/http/pool_internal.hpp"
 #include "oneloop/net/tcp.hpp"
+#include "oneloop/scope/context.hpp"
 
 namespace oneloop::inline v0::http::detail {
 namespace {
@@ -142,6 +143,34 @@ void pool::close() noexcept {
   for (auto& [address, l] : addresses_) l.news.set();
 }
 
+origin_entry& pool::entry_of(const origin_key& key) {
+  auto& [stored_key, origin] = *origins_.try_emplace(key, limits_.per_host).first;
+  origin.key = &stored_key;
+  return origin;
+}
+
+bool pool::fill(lease& l) noexcept {
+  if (l.reuse()) return true;
+  if (connections_.taken >= connections_.most) (void)take_any_idle();
+  if (connections_.taken >= connections_.most) return false;
+  l.place_ = claim{*this, connections_};
+  return true;
+}
+
+std::optional<lease> pool::take_now(const std::shared_ptr<pool>& self, const origin_key& key) {
+  context::current().checkpoint();
+  pool& p = *self;
+  if (p.closed_) return {};
+  origin_entry& origin = p.entry_of(key);
+  if (auto at_origin = origin.places.try_permit()) {
+    ++origin.leases;
+    lease l{self, origin, std::move(at_origin)};
+    auto attempt = [&] { return p.fill(l); };
+    if (at_once(p.connections_, attempt)) return l;
+  }
+  return {};
+}
+
 task<lease> pool::take(std::shared_ptr<pool> self, const origin_key& key) {
   // Counts this request among the origin's until it has its lease, however the wait ends.
   struct counted {
@@ -157,8 +186,7 @@ task<lease> pool::take(std::shared_ptr<pool> self, const origin_key& key) {
       if (waiting) p.leave(o);
     }
   };
-  auto& [stored_key, origin] = *self->origins_.try_emplace(key, self->limits_.per_host).first;
-  origin.key = &stored_key;
+  origin_entry& origin = self->entry_of(key);
   std::optional<counted> waiting;
   waiting.emplace(*self, origin);
   auto at_origin = co_await origin.places.permit();
@@ -171,13 +199,7 @@ task<lease> pool::take(std::shared_ptr<pool> self, const origin_key& key) {
   waiting.reset();
   pool& p = *self;
   lease l{std::move(self), origin, std::move(at_origin)};
-  auto attempt = [&] {
-    if (l.reuse()) return true;
-    if (p.connections_.taken >= p.connections_.most) (void)p.take_any_idle();
-    if (p.connections_.taken >= p.connections_.most) return false;
-    l.place_ = claim{p, p.connections_};
-    return true;
-  };
+  auto attempt = [&] { return p.fill(l); };
   if (!at_once(p.connections_, attempt)) {
     auto in_line = p.stand_in_line(p.connections_, attempt);
     co_await std::move(in_line);

@@ -190,6 +190,8 @@ class pool : public list_hook<> {
   /// A place among the connections to `key`, and a kept one if there is a usable one. Throws
   /// closed_error, as the two below.
   static task<lease> take(std::shared_ptr<pool> self, const origin_key& key);
+  /// The same if that is to be had without waiting; it is a checkpoint all the same.
+  static std::optional<lease> take_now(const std::shared_ptr<pool>& self, const origin_key& key);
   /// A place among the connections to `a`; empty if there is no such limit.
   [[nodiscard]] task<claim> at_address(net::ip_address a);
   /// A socket for connecting to `to`. While this process has no descriptor left, waits for one of
@@ -225,6 +227,9 @@ class pool : public list_hook<> {
     static void fired(timer_node& t) noexcept;
     pool& owner;
   };
+  origin_entry& entry_of(const origin_key& key);
+  /// Gives the lease a kept connection, or a place for one; false if there is neither.
+  bool fill(lease& l) noexcept;
   std::unique_ptr<connection> unlink(connection& c) noexcept;
   std::unique_ptr<connection> take_idle(origin_entry& o) noexcept;
   void keep(std::unique_ptr<connection> c, origin_entry& o) noexcept;
