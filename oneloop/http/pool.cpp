@@ -252,6 +252,7 @@ void pool::keep(std::unique_ptr<connection> c, origin_entry& o) noexcept {
   if (closed_ || home_ == nullptr || limits_.idle_timeout <= duration::zero()) return;
   const time_point now = home_->now();
   if (too_old(*c, now)) return;
+  c->input.consume(c->input.size());  // what one server sent is never another's answer
   spare_ = std::move(c->input);
   c->origin = &o;
   c->kept_until = after(now, limits_.idle_timeout);

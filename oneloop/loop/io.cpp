@@ -64,7 +64,6 @@ void io_operation::learn(std::int64_t n) noexcept {
   const bool was_short = n > 0 && static_cast<std::size_t>(n) < size && flags == 0;
   const bool used_up = n == -EAGAIN || (was_short && state_->stream());
   state_->set_drained(d, used_up);
-  if (d == direction::in && used_up) state_->note_empty(moment_of(current_driver()));
 }
 
 bool io_operation::await_ready() noexcept {
@@ -79,6 +78,8 @@ bool io_operation::await_ready() noexcept {
   if (op != io_op::connect && !drained && calls_directly(driver)) {
     result = try_call(*this);
     learn(result);
+    // Not of a call that the driver has made: what it has heard since may be of what came later.
+    if (d == direction::in && state_->drained(d)) state_->note_empty(moment_of(driver));
     finished = result != -EAGAIN;
     state_->note_try(d, finished);
     tried = !finished;

@@ -188,6 +188,42 @@ TEST_P(io_on, data_that_nobody_waited_for_is_found) {
   }
 }
 
+// A short read by the driver, then more data, then a look at the kernel, and only then the reader
+// hears of the first: what it left empty is empty no more.
+TEST_P(io_on, data_that_came_before_the_result_of_a_short_read_is_found) {
+  loop l{GetParam()};
+  connected c;
+  std::array<std::byte, 64> b;
+  test_waiter both[2] = {test_waiter{l}, test_waiter{l}};
+  auto known = io::readable(c.one);
+  auto known_too = io::readable(c.other);
+  test::on(l, [&] {
+    start(both[0], known);
+    start(both[1], known_too);
+    EXPECT_EQ(::send(c.one.fd(), "x", 1, 0), 1);
+    EXPECT_EQ(::send(c.other.fd(), "ab", 2, 0), 2);
+  });
+  for (auto& w : both) l.run_until(w.done);
+  // So that both calls are left to the driver, which knows that they are worth trying.
+  c.one.state()->set_drained(direction::in, true);
+  c.other.state()->set_drained(direction::out, true);
+  std::vector<std::int64_t> got;
+  bool done = false;
+  auto reader = [&]() -> party {
+    got.push_back(co_await io::receive(c.one, b));
+    co_await io::readable(c.one);
+    got.push_back(co_await io::receive(c.one, b));
+    done = true;
+  };
+  auto writer = [&]() -> party { (void)co_await io::send(c.other, bytes("cde")); };
+  l.post([&] {
+    reader();
+    writer();
+  });
+  l.run_until(done);
+  EXPECT_EQ(got, (std::vector<std::int64_t>{2, 3}));
+}
+
 // A composite may ask for readiness and suspend turns later: what was tried then proves nothing
 // now.
 TEST_P(io_on, data_that_comes_between_the_try_and_the_suspension_is_found) {

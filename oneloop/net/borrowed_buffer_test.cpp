@@ -5,12 +5,14 @@
 #include <chrono>
 #include <cstdint>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "oneloop/base/aligned_bytes.hpp"
 #include "oneloop/loop/sleep.hpp"
 #include "oneloop/net/net_test.hpp"
+#include "oneloop/net/stream.hpp"
 #include "oneloop/net/tcp.hpp"
 #include "oneloop/task/region.hpp"
 #include "oneloop/task/run.hpp"
