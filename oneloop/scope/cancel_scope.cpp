@@ -219,6 +219,8 @@ void cancel_scope::move_below(cancel_scope& parent) noexcept {
   refresh();
 }
 
+void cancel_scope::add(context& c) noexcept { members_.push_back(c); }
+
 void cancel_scope::listen(scope_listener& l) noexcept {
   guard g{*this};
   listeners_.push_back(l);

@@ -130,7 +130,7 @@ class ONELOOP_API cancel_scope : public list_hook<> {
     return inside_interruptible_ || interrupt != nullptr;
   }
   /// A party starts here: it is a member until it ends, also while its code is in scopes inside.
-  void add(context& c) noexcept { members_.push_back(c); }
+  void add(context& c) noexcept;
   /// The party whose code is in this scope, if it is not one that started here.
   void entered_by(context* c) noexcept { entered_by_ = c; }
   [[nodiscard]] context* entered_by() const noexcept { return entered_by_; }
