@@ -2,12 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdint>
 #include <set>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "oneloop/base/aligned_bytes.hpp"
 #include "oneloop/loop/sleep.hpp"
@@ -19,8 +17,6 @@
 
 namespace oneloop::net {
 namespace {
-
-using namespace std::chrono_literals;
 
 class borrowed_buffers : public test::on_backends {};
 ON_BACKENDS(borrowed_buffers);
@@ -64,36 +60,38 @@ TEST_P(borrowed_buffers, serve_many_connections) {
         co_await peer.write_all(space.first(n));
       }
     };
-    auto say = [&](int i) -> task<> {
+    auto say = [&](int i, std::size_t size) -> task<> {
       tcp_stream s = co_await connect(listener.local_endpoint());
-      for (const std::size_t size : {std::size_t{1}, std::size_t{10'000}, std::size_t{700'000}}) {
-        const std::string text(size, static_cast<char>('a' + i));
-        std::string heard(size, '-');
-        auto sending = [&]() -> task<> { co_await s.write_all(bytes_of(text)); };
-        co_await with_nursery([&](nursery& both) -> task<> {
-          both.start(std::ref(sending));
-          for (std::size_t got = 0; got < size;) {
-            const auto rest = std::as_writable_bytes(std::span{heard}).subspan(got);
-            const std::size_t n = co_await s.read_some(rest);
-            EXPECT_NE(n, 0u);
-            if (n == 0) co_return;
-            got += n;
-          }
-        });
-        EXPECT_EQ(heard, text);
-        co_await sleep_for(1ms);  // idle, for a moment
-      }
+      const std::string text(size, static_cast<char>('a' + i));
+      std::string heard(size, '-');
+      auto sending = [&]() -> task<> { co_await s.write_all(bytes_of(text)); };
+      co_await with_nursery([&](nursery& both) -> task<> {
+        both.start(std::ref(sending));
+        for (std::size_t got = 0; got < size;) {
+          const auto rest = std::as_writable_bytes(std::span{heard}).subspan(got);
+          const std::size_t n = co_await s.read_some(rest);
+          EXPECT_NE(n, 0u);
+          if (n == 0) co_return;
+          got += n;
+        }
+      });
+      EXPECT_EQ(heard, text);
     };
-    co_await with_nursery([&](nursery& all) -> task<> {
-      constexpr int clients = 20;
+    constexpr int clients = 20;
+    for (const std::size_t size : {std::size_t{1}, std::size_t{10'000}, std::size_t{700'000}}) {
       auto serve = [&](nursery& n) -> task<> {
         for (int i = 0; i < clients; ++i) n.start(std::ref(echo), co_await listener.accept());
       };
-      all.start([&]() -> task<> { co_await with_nursery(std::ref(serve)); });
-      for (int i = 0; i < clients; ++i) all.start(std::ref(say), i);
-      co_return;
-    });
-    EXPECT_GE(seen.size(), 1u);
+      co_await with_nursery([&](nursery& all) -> task<> {
+        all.start([&]() -> task<> { co_await with_nursery(std::ref(serve)); });
+        for (int i = 0; i < clients; ++i) all.start(std::ref(say), i, size);
+        co_return;
+      });
+      // Who need not wait for room to write has given it back before the next one wants it.
+      if (size == 1) {
+        EXPECT_EQ(seen.size(), 1u);
+      }
+    }
   });
 }
 
@@ -116,12 +114,12 @@ TEST_P(borrowed_buffers, readable_after_a_short_read_misses_nothing) {
         if (i % 4 == 0) co_await later();
         if (i % 4 == 1) {
           co_await later();
-          co_await sleep_for(0ms);
+          co_await yield_now();
         }
         if (i % 4 == 2) both.start(std::ref(later));
         if (i % 4 == 3) {
           both.start([&]() -> task<> {
-            co_await sleep_for(100us);
+            for (int turn = 0; turn < 3; ++turn) co_await yield_now();
             co_await later();
           });
         }
