@@ -146,7 +146,8 @@ class shutdown_operation {
 ///
 /// Cancellation: reads and writes are settling: a cancelled one that did happen delivers its count,
 /// no byte is lost; `readable` and `writable` are retractable (for select).
-/// Threads: one reader and one writer at a time, on any thread; close() from any thread.
+/// Threads: one reader and one writer at a time, on any thread; close() from any thread. Lifetime:
+/// it stays where it is until all operations on it have ended (close() ends them).
 template <class Address>
 class socket_stream {
  public:
